@@ -1,0 +1,1 @@
+"""What every stage needs before any model exists: errors, files, recipes, progress."""
