@@ -1,0 +1,94 @@
+"""Which text is held out for validation: the newest documents, else a seeded choice, else the tail of each document.
+
+Training must never see it, so the rule is decided once for the whole corpus, and is stated in words in its manifest.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from genus.core.errors import GenusError
+from genus.data.sources import Document
+
+__all__ = ["Facts", "Rule", "choose"]
+
+_LEAST = 100  # bytes; a validation loss over less text than this says nothing
+_MANY = 20  # documents; with fewer, one document is already more than the usual share of 5%
+
+Key = Callable[[str, str], tuple[str, str]]
+
+
+class Facts(NamedTuple):
+    """What the choice needs to know of a document: `size` in UTF-8 bytes."""
+
+    id: str
+    date: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule that was chosen. Documents whose key reaches `cut` are held out; without a key, each gives its tail."""
+
+    words: str
+    share: float
+    key: Key | None = None
+    cut: tuple[str, str] = ("", "")
+
+    def split(self, document: Document) -> Iterator[tuple[str, Document]]:
+        """The split or splits that a document goes to, with what each gets of it."""
+        if self.key is not None:
+            held = self.key(document.id, document.date) >= self.cut
+            yield ("validation" if held else "train"), document
+            return
+        at = _boundary(document.text, self.share)
+        yield "train", replace(document, text=document.text[:at])
+        if at < len(document.text):
+            yield "validation", replace(document, id=f"{document.id}#tail", text=document.text[at:])
+
+
+def choose(facts: list[Facts], share: float, seed: int) -> Rule:
+    """The rule that holds out about `share` of the bytes of these documents, never more than half of them.
+
+    Raises GenusError when the share is too little text to measure a loss on.
+    """
+    total = sum(fact.size for fact in facts)
+    if total * share < _LEAST:
+        need = int(_LEAST / share) + 1
+        raise GenusError(
+            f"the corpus has {total:,} bytes of text, too little to hold out {share:.0%}; give at least {need:,} bytes"
+        )
+    if all(fact.date for fact in facts) and (cut := _cut(facts, _by_date, share)):
+        return Rule(f"the newest documents, from {cut[0]} on", share, _by_date, cut)
+    if len(facts) >= _MANY and (cut := _cut(facts, _by_hash(seed), share)):
+        return Rule(f"documents chosen by a hash of seed {seed} and their id", share, _by_hash(seed), cut)
+    return Rule("the tail of each document, cut at a paragraph, line or word", share)
+
+
+def _cut(facts: list[Facts], key: Key, share: float) -> tuple[str, str] | None:
+    """The least key that is held out when documents are taken from the greatest key down until the share is reached."""
+    total, taken = sum(fact.size for fact in facts), 0
+    for at, size in sorted(((key(fact.id, fact.date), fact.size) for fact in facts), reverse=True):
+        taken += size
+        if taken >= total * share:
+            return at if taken <= total / 2 else None
+    return None
+
+
+def _by_date(name: str, date: str) -> tuple[str, str]:
+    return date, name
+
+
+def _by_hash(seed: int) -> Key:
+    return lambda name, _date: (hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).hexdigest(), "")
+
+
+def _boundary(text: str, share: float) -> int:
+    """Where the tail begins: the last paragraph, else line, else word, of the second half before the share begins."""
+    at = int(len(text) * (1 - share))
+    for mark in ("\n\n", "\n", " "):
+        cut = text.rfind(mark, len(text) // 2, at)
+        if cut >= 0 and text[:cut].strip() and text[cut:].strip():
+            return cut + len(mark)
+    return len(text)

@@ -1,0 +1,125 @@
+"""A model in a user's hands: load, logits, generate, score, save."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genus.core.errors import GenusError
+from genus.core.files import new_folder
+from genus.engine.generate import check_tokens, generate_tokens, token_log_probs
+from genus.engine.sample import Sampling
+from genus.models.attend import FastAttend
+from genus.models.family import Family
+from genus.models.heads import LanguageModel
+from genus.models.spec import DecoderSpec
+from genus.models.weights import load_model, save_model
+from genus.tokenizers.tokenizer import StreamDecoder, Tokenizer
+
+__all__ = ["Model", "load"]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def load(folder: str | Path, weights: Literal["fp32", "bf16"] = "fp32") -> "Model":
+    """Open a Hugging Face model folder, or a run folder that holds one. Raises GenusError naming what is wrong."""
+    path = Path(folder)
+    if weights not in _DTYPES:
+        raise GenusError(f"weights = {weights!r} is not a format; choose one of {', '.join(_DTYPES)}")
+    if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
+        path = path / "model"
+    if path.is_file():
+        raise GenusError(f"{path} is a file; name the model folder that holds config.json and model.safetensors")
+    network, family = load_model(path, _DTYPES[weights])
+    return Model(network, family, Tokenizer.load(path) if (path / "tokenizer.json").is_file() else None)
+
+
+class Model:
+    """A language model with its family and, where the folder has one, its tokenizer."""
+
+    def __init__(self, network: LanguageModel, family: Family, tokenizer: Tokenizer | None = None) -> None:
+        self.network, self.family, self._tokenizer = network.eval(), family, tokenizer
+
+    @property
+    def spec(self) -> DecoderSpec:
+        """What the network is."""
+        return self.network.spec
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer. Raises GenusError when the folder had none."""
+        if self._tokenizer is None:
+            raise GenusError("this model has no tokenizer.json; put one into its folder, or use token ids")
+        return self._tokenizer
+
+    @torch.inference_mode()
+    def logits(self, ids: Tensor) -> Tensor:
+        """ids (batch, time) -> logits (batch, time, vocab), fp32."""
+        if ids.dim() != 2 or ids.shape[1] > self.spec.context:
+            raise GenusError(f"ids must be (batch, time) with time up to {self.spec.context}, not {list(ids.shape)}")
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        return self.network(ids, positions, FastAttend(self.spec)).float()
+
+    def generate(
+        self, prompt: str, max_tokens: int | None = None, temperature: float = 1.0, top_p: float = 1.0, seed: int | None = None
+    ) -> str:
+        """The text that follows `prompt`, up to the end of text or `max_tokens` (default: the rest of the context)."""
+        sampling = Sampling(temperature=temperature, top_p=top_p, seed=seed)
+        return "".join(self.stream(prompt, max_tokens, sampling))
+
+    def stream(self, prompt: str, max_tokens: int | None = None, sampling: Sampling | None = None) -> Iterator[str]:
+        """`generate` as pieces of text, as they come. Raises GenusError at once when the prompt does not fit."""
+        ids = self.prompt_ids(prompt)
+        room = self.spec.context - len(ids)
+        tokens = generate_tokens(self.network, ids, room if max_tokens is None else max_tokens, sampling or Sampling())
+        return self._text(tokens)
+
+    def _text(self, tokens: Iterator[int]) -> Iterator[str]:
+        decoder = StreamDecoder(self.tokenizer)
+        for token in tokens:
+            if token == self.tokenizer.end_of_text:
+                break
+            yield decoder.push(token)
+        yield decoder.flush()
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Token ids of a prompt; the empty prompt is the start of a document."""
+        ids = self.tokenizer.encode(prompt)
+        if not ids and self.tokenizer.end_of_text is not None:
+            return [self.tokenizer.end_of_text]
+        check_tokens(self.network, ids)
+        return ids
+
+    def score(self, prompt: str, continuation: str) -> list[float]:
+        """log p of each token of `continuation` after `prompt`, in nats.
+
+        The two are encoded as one text; a token that spans the border counts to the continuation.
+        """
+        start = self.prompt_ids("") if self.tokenizer.end_of_text is not None else []
+        whole = start + self.tokenizer.encode(prompt + continuation)
+        shared = _common(whole, start + self.tokenizer.encode(prompt))
+        check_tokens(self.network, whole)
+        log_probs: list[float] = self.score_tokens([whole])[0].tolist()
+        return log_probs[max(shared, 1) - 1 :]
+
+    def score_tokens(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
+        """See engine.generate.token_log_probs."""
+        return token_log_probs(self.network, texts)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a Hugging Face folder, whole or not at all."""
+        with new_folder(Path(folder)) as partial:
+            end = self._tokenizer.end_of_text if self._tokenizer is not None else None
+            save_model(partial, self.network, self.family, end)
+            if self._tokenizer is not None:
+                self._tokenizer.save(partial)
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many ids two sequences share at the start."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

@@ -1,0 +1,105 @@
+"""BLOOM (BigScience, 2022; arXiv 2211.05100). Against GPT-2: ALiBi in place of positions, a norm on the embedding for
+stability, a vocabulary of 250,880 rows for 46 languages, and very small starting weights."""
+
+from typing import Any
+
+from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.initialise import Init
+from genus.models.rules import FusedByHead, Rename
+from genus.models.spec import Alibi, Attention, DecoderSpec, Mlp, Norm
+
+_SIZES = {
+    "bloom-560m": Shape(vocab=250880, context=2048, width=1024, depth=24, heads=16),
+    "bloom-1b1": Shape(vocab=250880, context=2048, width=1536, depth=24, heads=16),
+    "bloom-1b7": Shape(vocab=250880, context=2048, width=2048, depth=24, heads=16),
+    "bloom-3b": Shape(vocab=250880, context=2048, width=2560, depth=30, heads=32),
+    "bloom-7b1": Shape(vocab=250880, context=2048, width=4096, depth=30, heads=32),
+    "bloom": Shape(vocab=250880, context=2048, width=14336, depth=70, heads=112),
+}
+
+
+def _spec(shape: Shape) -> DecoderSpec:
+    return DecoderSpec(
+        vocab=shape.vocab,
+        context=shape.context,
+        width=shape.width,
+        depth=shape.depth,
+        norm=Norm(),
+        position=Alibi(),
+        attention=Attention(heads=shape.heads, kv_heads=shape.kv_heads or shape.heads, head_dim=shape.head_dim),
+        mlp=Mlp(hidden=shape.hidden or 4 * shape.width),
+        embed_norm=True,
+        dropout=shape.dropout,
+    )
+
+
+def _init(spec: DecoderSpec) -> Init:
+    return Init(matrix=0.0048, residual=0.0048, embed=0.0048)  # sqrt(1 / (3 * 14336)) in the scripts of every size
+
+
+def _spec_from_hf(config: HfConfig) -> DecoderSpec:
+    config.only("apply_residual_connection_post_layernorm", False)
+    width = config.whole("hidden_size" if "hidden_size" in config.values else "n_embed", 64)  # older files say n_embed
+    heads = config.whole("n_head", 8)
+    return DecoderSpec(
+        vocab=config.whole("vocab_size", 250880),
+        context=config.whole("seq_length", 2048),  # ALiBi has no table, so this is what it was trained at
+        width=width,
+        depth=config.whole("n_layer", 2),
+        norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
+        position=Alibi(),
+        attention=Attention(heads=heads, kv_heads=heads, head_dim=head_dim(width, heads)),
+        mlp=Mlp(hidden=4 * width),
+        embed_norm=True,
+        tied=config.flag("tie_word_embeddings", True),
+        dropout=config.real("hidden_dropout", 0.0),
+    )
+
+
+def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
+    return {
+        "vocab_size": spec.vocab,
+        "seq_length": spec.context,
+        "hidden_size": spec.width,
+        "n_layer": spec.depth,
+        "n_head": spec.attention.heads,
+        "layer_norm_epsilon": spec.norm.eps,
+        "apply_residual_connection_post_layernorm": False,
+        "tie_word_embeddings": spec.tied,
+        "hidden_dropout": spec.dropout,
+        "attention_dropout": spec.dropout,
+    }
+
+
+_THEIRS, _OURS = "transformer.h.{i}", "decoder.blocks.{i}"
+_ATTENTION = [f"{_OURS}.attention.{part}" for part in "qkv"]
+_SAME = {  # both weight and bias, under another name
+    "transformer.word_embeddings_layernorm": "decoder.embed_norm",
+    f"{_THEIRS}.input_layernorm": f"{_OURS}.attention_norm",
+    f"{_THEIRS}.self_attention.dense": f"{_OURS}.attention.out",
+    f"{_THEIRS}.post_attention_layernorm": f"{_OURS}.mlp_norm",
+    f"{_THEIRS}.mlp.dense_h_to_4h": f"{_OURS}.mlp.up",
+    f"{_THEIRS}.mlp.dense_4h_to_h": f"{_OURS}.mlp.down",
+    "transformer.ln_f": "decoder.norm",
+}
+
+FAMILY = Family(
+    name="bloom",
+    title="BLOOM (2022)",
+    model_type="bloom",
+    architecture="BloomForCausalLM",
+    sizes=_SIZES,
+    spec=_spec,
+    init=_init,
+    spec_from_hf=_spec_from_hf,
+    hf_from_spec=_hf_from_spec,
+    prefix="transformer.",
+    rules=(
+        Rename("transformer.word_embeddings.weight", "decoder.embed.weight"),
+        *(Rename(f"{theirs}.weight", f"{ours}.weight") for theirs, ours in _SAME.items()),
+        *(Rename(f"{theirs}.bias", f"{ours}.bias") for theirs, ours in _SAME.items()),
+        FusedByHead(f"{_THEIRS}.self_attention.query_key_value.weight", tuple(f"{part}.weight" for part in _ATTENTION)),
+        FusedByHead(f"{_THEIRS}.self_attention.query_key_value.bias", tuple(f"{part}.bias" for part in _ATTENTION)),
+        Rename("lm_head.weight", "head.weight"),
+    ),
+)

@@ -1,0 +1,115 @@
+"""GPT-2 (OpenAI, 2019). Against GPT-1: the norm moves before each part, a final norm is added, contexts of 1,024 tokens,
+a byte-level vocabulary, and the maps that write to the residual stream start smaller the deeper the model is."""
+
+from typing import Any
+
+from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.initialise import Init
+from genus.models.rules import FusedInThirds, Rename, Transpose
+from genus.models.spec import Attention, DecoderSpec, Learned, Mlp, Norm
+
+_SIZES = {
+    "gpt2": Shape(vocab=50257, context=1024, width=768, depth=12, heads=12),
+    "gpt2-medium": Shape(vocab=50257, context=1024, width=1024, depth=24, heads=16),
+    "gpt2-large": Shape(vocab=50257, context=1024, width=1280, depth=36, heads=20),
+    "gpt2-xl": Shape(vocab=50257, context=1024, width=1600, depth=48, heads=25),
+}
+
+
+def _spec(shape: Shape) -> DecoderSpec:
+    return DecoderSpec(
+        vocab=shape.vocab,
+        context=shape.context,
+        width=shape.width,
+        depth=shape.depth,
+        norm=Norm(),
+        position=Learned(),
+        attention=Attention(heads=shape.heads, kv_heads=shape.kv_heads or shape.heads, head_dim=shape.head_dim),
+        mlp=Mlp(hidden=shape.hidden or 4 * shape.width),
+        dropout=shape.dropout,
+    )
+
+
+def _init(spec: DecoderSpec) -> Init:
+    # 2 L additions to the stream, each 1 / sqrt(2 L) as large (section 2.3); 0.01 for positions is in the released code
+    return Init(matrix=0.02, residual=0.02 * (2 * spec.depth) ** -0.5, embed=0.02, position=0.01)
+
+
+def _spec_from_hf(config: HfConfig) -> DecoderSpec:
+    config.only("scale_attn_by_inverse_layer_idx", False)
+    config.only("add_cross_attention", False)
+    width, heads = config.whole("n_embd", 768), config.whole("n_head", 12)
+    return DecoderSpec(
+        vocab=config.whole("vocab_size", 50257),
+        context=config.whole("n_positions", 1024),
+        width=width,
+        depth=config.whole("n_layer", 12),
+        norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
+        position=Learned(),
+        attention=Attention(
+            heads=heads,
+            kv_heads=heads,
+            head_dim=head_dim(width, heads),
+            scale=None if config.flag("scale_attn_weights", True) else 1.0,
+        ),
+        mlp=Mlp(
+            hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")
+        ),
+        tied=config.flag("tie_word_embeddings", True),
+        dropout=config.real("resid_pdrop", 0.1),
+    )
+
+
+def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
+    return {
+        "vocab_size": spec.vocab,
+        "n_positions": spec.context,
+        "n_embd": spec.width,
+        "n_layer": spec.depth,
+        "n_head": spec.attention.heads,
+        "n_inner": spec.mlp.hidden,
+        "activation_function": {"gelu_tanh": "gelu_new"}.get(spec.mlp.activation, spec.mlp.activation),
+        "layer_norm_epsilon": spec.norm.eps,
+        "scale_attn_weights": spec.attention.scale is None,
+        "tie_word_embeddings": spec.tied,
+        "resid_pdrop": spec.dropout,
+        "embd_pdrop": spec.dropout,
+        "attn_pdrop": spec.dropout,
+    }
+
+
+_THEIRS, _OURS = "transformer.h.{i}", "decoder.blocks.{i}"
+_ATTENTION = [f"{_OURS}.attention.{part}" for part in "qkv"]
+
+FAMILY = Family(
+    name="gpt2",
+    title="GPT-2 (2019)",
+    model_type="gpt2",
+    architecture="GPT2LMHeadModel",
+    sizes=_SIZES,
+    spec=_spec,
+    init=_init,
+    spec_from_hf=_spec_from_hf,
+    hf_from_spec=_hf_from_spec,
+    prefix="transformer.",
+    ignored=("transformer.h.{i}.attn.bias", "transformer.h.{i}.attn.masked_bias"),
+    rules=(
+        Rename("transformer.wte.weight", "decoder.embed.weight"),
+        Rename("transformer.wpe.weight", "decoder.position.weight"),
+        Rename(f"{_THEIRS}.ln_1.weight", f"{_OURS}.attention_norm.weight"),
+        Rename(f"{_THEIRS}.ln_1.bias", f"{_OURS}.attention_norm.bias"),
+        FusedInThirds(f"{_THEIRS}.attn.c_attn.weight", tuple(f"{part}.weight" for part in _ATTENTION)),
+        FusedInThirds(f"{_THEIRS}.attn.c_attn.bias", tuple(f"{part}.bias" for part in _ATTENTION)),
+        Transpose(f"{_THEIRS}.attn.c_proj.weight", f"{_OURS}.attention.out.weight"),
+        Rename(f"{_THEIRS}.attn.c_proj.bias", f"{_OURS}.attention.out.bias"),
+        Rename(f"{_THEIRS}.ln_2.weight", f"{_OURS}.mlp_norm.weight"),
+        Rename(f"{_THEIRS}.ln_2.bias", f"{_OURS}.mlp_norm.bias"),
+        Transpose(f"{_THEIRS}.mlp.c_fc.weight", f"{_OURS}.mlp.up.weight"),
+        Rename(f"{_THEIRS}.mlp.c_fc.bias", f"{_OURS}.mlp.up.bias"),
+        Transpose(f"{_THEIRS}.mlp.c_proj.weight", f"{_OURS}.mlp.down.weight"),
+        Rename(f"{_THEIRS}.mlp.c_proj.bias", f"{_OURS}.mlp.down.bias"),
+        Rename("transformer.ln_f.weight", "decoder.norm.weight"),
+        Rename("transformer.ln_f.bias", "decoder.norm.bias"),
+        Rename("lm_head.weight", "head.weight"),
+    ),
+)

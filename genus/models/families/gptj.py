@@ -1,0 +1,115 @@
+"""GPT-J (EleutherAI, 2021). Against GPT-2: rotary positions on the first dimensions of each head, attention and MLP side
+by side after one norm, no biases in attention, a head of its own with a bias."""
+
+from typing import Any
+
+from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.initialise import Init
+from genus.models.rules import Rename
+from genus.models.spec import Attention, DecoderSpec, Mlp, Norm, Rotary
+
+_SIZES = {"gptj-6b": Shape(vocab=50400, context=2048, width=4096, depth=28, heads=16)}
+
+
+def _spec(shape: Shape) -> DecoderSpec:
+    return DecoderSpec(
+        vocab=shape.vocab,
+        context=shape.context,
+        width=shape.width,
+        depth=shape.depth,
+        norm=Norm(),
+        # 64 of 256 in the released model; small heads turn whole
+        position=Rotary(dim=min(64, shape.head_dim), pairs="neighbours"),
+        attention=Attention(
+            heads=shape.heads,
+            kv_heads=shape.kv_heads or shape.heads,
+            head_dim=shape.head_dim,
+            bias=False,
+            out_bias=False,
+        ),
+        mlp=Mlp(hidden=shape.hidden or 4 * shape.width),
+        wiring="parallel_one_norm",
+        tied=False,
+        head_bias=True,
+        dropout=shape.dropout,
+    )
+
+
+def _init(spec: DecoderSpec) -> Init:
+    return Init(matrix=None, residual=2 / spec.depth * spec.width**-0.5, embed=spec.vocab**-0.5)
+
+
+def _spec_from_hf(config: HfConfig) -> DecoderSpec:
+    width, heads = config.whole("n_embd", 4096), config.whole("n_head", 16)
+    return DecoderSpec(
+        vocab=config.whole("vocab_size", 50400),
+        context=config.whole("n_positions", 2048),
+        width=width,
+        depth=config.whole("n_layer", 28),
+        norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
+        position=Rotary(dim=config.whole("rotary_dim", 64), pairs="neighbours"),
+        attention=Attention(heads=heads, kv_heads=heads, head_dim=head_dim(width, heads), bias=False, out_bias=False),
+        mlp=Mlp(
+            hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")
+        ),
+        wiring="parallel_one_norm",
+        tied=config.flag("tie_word_embeddings", False),
+        head_bias=True,
+        dropout=config.real("resid_pdrop", 0.0),
+    )
+
+
+def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
+    return {
+        "vocab_size": spec.vocab,
+        "n_positions": spec.context,
+        "n_embd": spec.width,
+        "n_layer": spec.depth,
+        "n_head": spec.attention.heads,
+        "n_inner": spec.mlp.hidden,
+        "rotary_dim": spec.position.dim if isinstance(spec.position, Rotary) else None,
+        "activation_function": {"gelu_tanh": "gelu_new"}.get(spec.mlp.activation, spec.mlp.activation),
+        "layer_norm_epsilon": spec.norm.eps,
+        "tie_word_embeddings": spec.tied,
+        "resid_pdrop": spec.dropout,
+        "embd_pdrop": spec.dropout,
+        "attn_pdrop": spec.dropout,
+    }
+
+
+_THEIRS, _OURS = "transformer.h.{i}", "decoder.blocks.{i}"
+
+FAMILY = Family(
+    name="gptj",
+    title="GPT-J (2021)",
+    model_type="gptj",
+    architecture="GPTJForCausalLM",
+    sizes=_SIZES,
+    spec=_spec,
+    init=_init,
+    spec_from_hf=_spec_from_hf,
+    hf_from_spec=_hf_from_spec,
+    prefix="transformer.",
+    ignored=(
+        "transformer.h.{i}.attn.bias",
+        "transformer.h.{i}.attn.masked_bias",
+        "transformer.h.{i}.attn.embed_positions",
+    ),
+    rules=(
+        Rename("transformer.wte.weight", "decoder.embed.weight"),
+        Rename(f"{_THEIRS}.ln_1.weight", f"{_OURS}.attention_norm.weight"),
+        Rename(f"{_THEIRS}.ln_1.bias", f"{_OURS}.attention_norm.bias"),
+        Rename(f"{_THEIRS}.attn.q_proj.weight", f"{_OURS}.attention.q.weight"),
+        Rename(f"{_THEIRS}.attn.k_proj.weight", f"{_OURS}.attention.k.weight"),
+        Rename(f"{_THEIRS}.attn.v_proj.weight", f"{_OURS}.attention.v.weight"),
+        Rename(f"{_THEIRS}.attn.out_proj.weight", f"{_OURS}.attention.out.weight"),
+        Rename(f"{_THEIRS}.mlp.fc_in.weight", f"{_OURS}.mlp.up.weight"),
+        Rename(f"{_THEIRS}.mlp.fc_in.bias", f"{_OURS}.mlp.up.bias"),
+        Rename(f"{_THEIRS}.mlp.fc_out.weight", f"{_OURS}.mlp.down.weight"),
+        Rename(f"{_THEIRS}.mlp.fc_out.bias", f"{_OURS}.mlp.down.bias"),
+        Rename("transformer.ln_f.weight", "decoder.norm.weight"),
+        Rename("transformer.ln_f.bias", "decoder.norm.bias"),
+        Rename("lm_head.weight", "head.weight"),
+        Rename("lm_head.bias", "head.bias"),
+    ),
+)

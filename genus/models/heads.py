@@ -1,0 +1,52 @@
+"""What is read off the hidden states: next-token logits, or scores (classes, reward, value)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genus.models.attend import Attend
+from genus.models.decoder import Decoder
+from genus.models.spec import DecoderSpec
+
+__all__ = ["LanguageModel", "ScoreHead", "TokenHead"]
+
+
+class TokenHead(nn.Module):
+    """hidden (..., width) -> logits (..., vocab). A tied head reads the embedding's table and owns nothing."""
+
+    def __init__(self, spec: DecoderSpec) -> None:
+        super().__init__()
+        self.weight = None if spec.tied else nn.Parameter(torch.empty(spec.vocab, spec.width))
+        self.bias = nn.Parameter(torch.zeros(spec.vocab)) if spec.head_bias else None
+
+    def forward(self, hidden: Tensor, embed: Tensor) -> Tensor:
+        return F.linear(hidden, embed if self.weight is None else self.weight, self.bias)
+
+
+class ScoreHead(nn.Module):
+    """hidden (..., width) -> scores (..., outputs); zero at first, so that tuning starts from the backbone as it is."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, self.weight)
+
+
+class LanguageModel(nn.Module):
+    """A decoder and its token head."""
+
+    def __init__(self, spec: DecoderSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.decoder = Decoder(spec)
+        self.head = TokenHead(spec)
+
+    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """tokens, positions (batch, time) -> logits (batch, time, vocab)."""
+        return self.logits(self.decoder(tokens, positions, attend))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (..., width) -> logits (..., vocab)."""
+        return self.head(hidden, self.decoder.embed.weight)

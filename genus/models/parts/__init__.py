@@ -1,0 +1,1 @@
+"""The parts of a block, one noun a file."""

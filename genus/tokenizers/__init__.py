@@ -1,0 +1,1 @@
+"""Text to token ids and back, exactly: training byte-level BPE, and using any tokenizer.json."""

@@ -1,0 +1,41 @@
+"""Append-only JSON lines about a run, one object with a "step" a line, readable while the run goes on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genus.core.errors import GenusError
+from genus.core.files import write_text
+
+__all__ = ["Journal", "read_journal"]
+
+
+class Journal:
+    """Opened at a step: lines of later steps, which a killed run wrote after its last checkpoint, are taken back."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        if path.exists():
+            kept = [json.dumps(record) for record in read_journal(path) if record["step"] <= step]
+            write_text(path, "".join(line + "\n" for line in kept))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record, at once visible to readers."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise GenusError(f"{self.path} could not be written ({error.strerror}); free space and start again") from error
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All whole records; a last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records

@@ -1,0 +1,83 @@
+"""What this machine is and which of its abilities pay: device, precision, compiler, peak speed."""
+
+import contextlib
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from genus.core.errors import GenusError
+
+__all__ = ["Precision", "Switch", "autocast", "describe", "pick_device", "use_bf16", "use_compile"]
+
+Precision = Literal["auto", "fp32", "bf16"]
+Switch = Literal["auto", "on", "off"]
+
+
+def pick_device() -> torch.device:
+    """The accelerator, where there is one that this build of PyTorch can use."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether to compute in bf16. A CPU without bf16 matrix units computes it slower than fp32, so "auto" leaves it."""
+    if precision == "auto":
+        return device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    return precision == "bf16"
+
+
+def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[Any]:
+    """Compute in bf16 with fp32 weights, or change nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+def use_compile(switch: Switch, device: torch.device) -> bool:
+    """Whether to compile the step. Raises GenusError for "on" without a C++ compiler."""
+    compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+    if switch == "on" and not compiler:
+        raise GenusError("compile = on needs a C++ compiler (g++ or clang++); install one, or use compile = auto")
+    return switch == "on" or (switch == "auto" and device.type == "cuda" and compiler is not None)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """The machine in words and numbers, for records: name, threads, torch, and the fp32 or bf16 peak that it reaches."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {
+        "device": device.type,
+        "name": name,
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "matmul_flops": _matmul_flops(device),
+    }
+
+
+def _matmul_flops(device: torch.device, size: int = 1024) -> float:
+    """FLOP/s of a square fp32 matrix product, best of five: the peak against which utilisation is stated on any CPU."""
+    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    best = float("inf")
+    for _ in range(5):
+        _wait(device)
+        began = time.perf_counter()
+        left @ right
+        _wait(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
