@@ -75,12 +75,13 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rename(old)
         partial.rename(path)
         _sync_directory(path.parent)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.rename(path)
+        if not isinstance(error, OSError):
+            raise
         raise GenusError(f"{path} could not be written ({error.strerror}); free space or choose another folder") from error
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -59,7 +59,7 @@ def _bar(title: str, total: float, done: float) -> Iterator[Update]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, completed=done, note="")
+        task = bar.add_task(title, total=total, completed=int(done), note="")
         yield lambda now, note: bar.update(task, completed=now, note=note)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from genus.core.errors import GenusError
 from genus.data.shards import TokenStream
 
-__all__ = ["Batch", "Loader", "Rows", "permute", "sequential"]
+__all__ = ["Batch", "Ids", "Loader", "Rows", "permute", "sequential"]
 
 _WORD = 2**64 - 1
 _ROUNDS = 4  # of the Feistel network; 4 make a strong permutation of a random function (Luby and Rackoff 1988)

@@ -79,7 +79,7 @@ def _windows(number: int, length: int, context: int) -> Iterator[tuple[int, int,
 
 
 def _score(rows: list[Sequence[int]], model: LanguageModel) -> Tensor:
-    """log p of each token given those before it in its row, (rows, longest - 1); beyond a row's end the numbers mean nothing."""
+    """log p of each token given those before it in its row, (rows, longest - 1); beyond a row's end, noise."""
     device = model.decoder.embed.weight.device
     longest = max(map(len, rows))
     tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)

@@ -1,8 +1,9 @@
 """A model in a user's hands: load, logits, generate, score, save."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -63,25 +64,36 @@ class Model:
         return self.network(ids, positions, FastAttend(self.spec)).float()
 
     def generate(
-        self, prompt: str, max_tokens: int | None = None, temperature: float = 1.0, top_p: float = 1.0, seed: int | None = None
-    ) -> str:
-        """The text that follows `prompt`, up to the end of text or `max_tokens` (default: the rest of the context)."""
-        sampling = Sampling(temperature=temperature, top_p=top_p, seed=seed)
-        return "".join(self.stream(prompt, max_tokens, sampling))
+        self,
+        prompt: str | Sequence[int],
+        max_tokens: int | None = None,
+        *,
+        ignore_eos: bool = False,
+        return_tokens: bool = False,
+        **sampling: Any,
+    ) -> str | list[int]:
+        """What follows `prompt`, up to the end of text or `max_tokens` (default: the rest of the context).
+
+        `sampling` are the fields of engine.sample.Sampling. With token ids in and `return_tokens`, no tokenizer is needed.
+        """
+        ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
+        tokens = self._tokens(ids, max_tokens, Sampling(**sampling), ignore_eos)
+        return list(tokens) if return_tokens else "".join(self._text(tokens))
 
     def stream(self, prompt: str, max_tokens: int | None = None, sampling: Sampling | None = None) -> Iterator[str]:
         """`generate` as pieces of text, as they come. Raises GenusError at once when the prompt does not fit."""
-        ids = self.prompt_ids(prompt)
-        room = self.spec.context - len(ids)
-        tokens = generate_tokens(self.network, ids, room if max_tokens is None else max_tokens, sampling or Sampling())
-        return self._text(tokens)
+        return self._text(self._tokens(self.prompt_ids(prompt), max_tokens, sampling or Sampling(), False))
+
+    def _tokens(self, ids: list[int], max_tokens: int | None, sampling: Sampling, ignore_eos: bool) -> Iterator[int]:
+        room = max(1, self.spec.context - len(ids))
+        tokens = generate_tokens(self.network, ids, room if max_tokens is None else max_tokens, sampling)
+        end = None if ignore_eos or self._tokenizer is None else self._tokenizer.end_of_text
+        return itertools.takewhile(lambda token: token != end, tokens)
 
     def _text(self, tokens: Iterator[int]) -> Iterator[str]:
         decoder = StreamDecoder(self.tokenizer)
         for token in tokens:
-            if token == self.tokenizer.end_of_text:
-                break
-            yield decoder.push(token)
+            yield decoder.add(token)
         yield decoder.flush()
 
     def prompt_ids(self, prompt: str) -> list[int]:

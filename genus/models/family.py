@@ -115,6 +115,4 @@ class HfConfig:
         return default if value is None else value
 
     def _wrong(self, key: str, value: Any, accepted: str) -> GenusError:
-        return GenusError(
-            f"{self.where} has {key} = {str(value)[:80]!r}, which Genus does not read; it reads {accepted}"
-        )
+        return GenusError(f"{self.where} has {key} = {str(value)[:80]!r}, which Genus does not read; it reads {accepted}")

@@ -15,15 +15,21 @@ class Journal:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
+        kept = [record for record in read_journal(path) if record["step"] <= step]
+        self._last = {key: record["step"] for record in kept for key in record}
         if path.exists():
-            kept = [json.dumps(record) for record in read_journal(path) if record["step"] <= step]
-            write_text(path, "".join(line + "\n" for line in kept))
+            write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+
+    def last(self, key: str) -> int:
+        """The step of the last record that has `key`; -1 when none has."""
+        return self._last.get(key, -1)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record, at once visible to readers."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._last |= dict.fromkeys(record, record["step"])
         except OSError as error:
             raise GenusError(f"{self.path} could not be written ({error.strerror}); free space and start again") from error
 

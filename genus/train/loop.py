@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genus.train.guard import Guard
 
-__all__ = ["Step", "TrainState", "train_steps"]
+__all__ = ["Loss", "Step", "TrainState", "train_steps"]
 
 Loss = Callable[[Any], tuple[Tensor, int]]  # of one micro-batch
 

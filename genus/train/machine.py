@@ -6,16 +6,14 @@ import platform
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from genus.core.errors import GenusError
+from genus.train.recipe import Precision, Switch
 
-__all__ = ["Precision", "Switch", "autocast", "describe", "pick_device", "use_bf16", "use_compile"]
-
-Precision = Literal["auto", "fp32", "bf16"]
-Switch = Literal["auto", "on", "off"]
+__all__ = ["autocast", "describe", "pick_device", "use_bf16", "use_compile"]
 
 
 def pick_device() -> torch.device:

@@ -52,9 +52,7 @@ def _spec_from_hf(config: HfConfig) -> DecoderSpec:
             head_dim=head_dim(width, heads),
             scale=None if config.flag("scale_attn_weights", True) else 1.0,
         ),
-        mlp=Mlp(
-            hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")
-        ),
+        mlp=Mlp(hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")),
         tied=config.flag("tie_word_embeddings", True),
         dropout=config.real("resid_pdrop", 0.1),
     )

@@ -49,9 +49,7 @@ def _spec_from_hf(config: HfConfig) -> DecoderSpec:
         norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
         position=Rotary(dim=config.whole("rotary_dim", 64), pairs="neighbours"),
         attention=Attention(heads=heads, kv_heads=heads, head_dim=head_dim(width, heads), bias=False, out_bias=False),
-        mlp=Mlp(
-            hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")
-        ),
+        mlp=Mlp(hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")),
         wiring="parallel_one_norm",
         tied=config.flag("tie_word_embeddings", False),
         head_bias=True,

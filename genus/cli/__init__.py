@@ -1,0 +1,1 @@
+"""The command line: the table of commands in main.py, then one small file a command."""

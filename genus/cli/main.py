@@ -1,0 +1,166 @@
+"""The command table, and everything that commands share: recipes under flags, errors as one sentence, exit codes.
+
+Commands are imported when they are used, so that `genus --help` answers at once.
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+"""
+
+import dataclasses
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
+from cyclopts.config import Dict
+
+from genus.core.errors import GenusError, Stopped
+from genus.core.progress import set_quiet
+from genus.core.recipe import read_recipe
+
+__all__ = ["COMMANDS", "STAGES", "bind_stage", "main", "make_app"]
+
+STAGES = {
+    "corpus": "Read a folder of text, or the packaged one, into documents.",
+    "tokenizer": "Learn a byte-level BPE vocabulary from a corpus.",
+    "shards": "Turn a corpus into memory-mapped tokens.",
+    "pretrain": "Train a model from random weights on shards.",
+    "evaluate": "Measure bits per byte on held-out text, beside references.",
+    "report": "Write one page that shows what was made from what.",
+}
+COMMANDS = {
+    "demo": "Make a GPT from the packaged text, or from your own, in about ten minutes.",
+    "run": "Execute a folder of stage recipes in order, skipping what is done.",
+    **STAGES,
+    "generate": "Continue a text.",
+    "chat": "Write by turns with a model in the terminal.",
+    "verify": "Prove that transformers reads a model folder as Genus does.",
+    "import": "Convert a folder with pickled weights to safetensors.",
+}
+_EPILOGUE = (
+    "Start with: genus demo. Any stage: genus STAGE recipe.toml --field.name value. A killed command goes on when repeated."
+)
+
+
+def make_app() -> App:
+    """The application with every command, none of them imported yet."""
+    app = App(
+        name="genus",
+        help="The open GPT family: from a folder of text to a GPT that you own.",
+        help_epilogue=_EPILOGUE,
+        version=_version,
+        default_parameter=Parameter(negative=()),
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for place, (name, text) in enumerate(COMMANDS.items()):
+        function = "import_" if name == "import" else name
+        app.command(f"genus.cli.{function}:{function}", name=name, help=text, sort_key=place)
+    return app
+
+
+def main() -> None:
+    """The `genus` command."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def bind_stage(stage: str, values: dict[str, Any], source: str) -> tuple[Callable[[], None], Any]:
+    """A stage ready to be called, and its resolved recipe, from the values of a recipe file called `source`."""
+    app = make_app()
+    app.config = (Dict({stage: values}, source=source), _check_types)
+    command, bound, _ = app.parse_args([stage])
+    return lambda: command(*bound.args, **bound.kwargs), bound.arguments["config"]
+
+
+def _run(arguments: Sequence[str]) -> int:
+    debug, quiet = "--debug" in arguments, "--quiet" in arguments
+    arguments = [argument for argument in arguments if argument not in ("--debug", "--quiet")]
+    set_quiet(quiet)
+    try:
+        _dispatch(arguments)
+    except Exception as error:
+        if debug:
+            raise
+        return _explain(error, arguments)
+    except KeyboardInterrupt:
+        print("\ngenus: interrupted; the same command starts it again", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _dispatch(arguments: list[str]) -> None:
+    app = make_app()
+    app.config = (_check_types,)
+    if len(arguments) > 1 and arguments[0] in STAGES and arguments[1].endswith(".toml"):
+        stage, recipe = arguments[0], arguments.pop(1)
+        app.config = (Dict({stage: read_recipe(Path(recipe))}, source=recipe), _check_types)
+    app(arguments)
+
+
+def _explain(error: Exception, arguments: Sequence[str]) -> int:
+    """Say what went wrong in a sentence; give the exit code."""
+    command = f"genus {arguments[0]}" if arguments and arguments[0] in COMMANDS else "genus"
+    match error:
+        case CycloptsError():
+            sentence, code = f"{_wrong_use(error)} See `{command} --help`.", 2
+        case Stopped():
+            sentence, code = str(error), 130
+        case GenusError():
+            sentence, code = str(error), 1
+        case BrokenPipeError():  # the reader of our output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case _:
+            detail = f"{type(error).__name__}: {error}"
+            sentence, code = f"{detail} (a defect of Genus; `--debug` shows where, please report it)", 1
+    print(f"{command}: {sentence}", file=sys.stderr)
+    return code
+
+
+def _wrong_use(error: CycloptsError) -> str:
+    """Cyclopts's sentence, with the nearest field where it found none near enough."""
+    sentence = " ".join(str(error).split())
+    if (
+        isinstance(error, UnknownOptionError)
+        and "Did you mean" not in sentence
+        and error.token
+        and error.argument_collection
+    ):
+        asked = (error.token.keyword or "").strip("[]").replace("][", ".").removeprefix("--")
+        fields = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+        near = difflib.get_close_matches(f"--{asked}", fields, 1, cutoff=0.4)
+        sentence += f" Did you mean {near[0]}?" if near else ""
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
+
+
+def _check_types(_app: App, _commands: tuple[str, ...], arguments: Any) -> None:
+    """What the parser would bend to fit: 2.5 for a whole number, a bare value for a table."""
+    for argument in arguments:
+        for token in argument.tokens:
+            if argument.hint in (int, int | None) and not _is_whole(token.value):
+                raise GenusError(f"{_place(token)} = {token.value} is not a whole number; correct it")
+            if dataclasses.is_dataclass(argument.hint):
+                raise GenusError(f"{_place(token)} = {token.value} should be a table of fields, such as [optim] lr = 0.001")
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _place(token: Any) -> str:
+    """The field's path: optim.lr, with the file where it stands in one."""
+    path = (token.keyword or "").strip("[]").replace("][", ".")
+    return path if token.source == "cli" else f"{token.source}: {path}"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("genus")

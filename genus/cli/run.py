@@ -1,0 +1,172 @@
+"""`genus run`: a folder of stage recipes, in order, each skipped while its recipe and inputs are as they were."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from hashlib import sha256 as sha256_of
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from genus.cli.main import STAGES, bind_stage
+from genus.core.errors import GenusError
+from genus.core.files import locked, read_json, sha256, write_json
+from genus.core.progress import say
+from genus.core.recipe import as_dict, read_recipe
+
+__all__ = ["Changes", "merge", "parse_changes", "run", "run_stages"]
+
+Changes = dict[str, dict[str, Any]]  # stage -> fields that win over its recipe
+
+_HASHED = 32 * 2**20  # bytes; larger inputs are told apart by size and time
+
+
+def run(
+    folder: Path,
+    /,
+    *,
+    out: Path | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    restart: bool = False,
+) -> None:
+    """Execute a folder of recipes named NUMBER-STAGE.toml in order. A stage whose recipe and inputs have not changed is
+    skipped, so the same command goes on wherever it was killed.
+
+    Examples:
+        genus run recipes/demo
+        genus run recipes/demo --out runs/small --set pretrain.tokens=200000
+
+    Parameters
+    ----------
+    folder
+        The folder of recipes.
+    out
+        Write here instead of runs/NAME, NAME being the folder's.
+    set_
+        STAGE.FIELD=VALUE, a change to one recipe; may be repeated.
+    restart
+        Make everything again.
+    """
+    run_stages(folder, out, parse_changes(set_ or []), restart)
+
+
+def run_stages(folder: Path, out: Path | None, changes: Changes, restart: bool = False) -> Path:
+    """See `run`; gives the folder that was written to."""
+    recipes = _recipes(folder)
+    home = Path("runs") / folder.resolve().name
+    out = out or home
+    with locked(out / "stages"):
+        record = out / "stages" / "done.json"
+        done: dict[str, Any] = read_json(record) if record.exists() and not restart else {}
+        ready = [_Stage.bind(recipe, home, out, changes) for recipe in recipes]  # all checked before any works
+        for stage in ready:
+            before = {"recipe": as_dict(stage.config), "inputs": stage.inputs()}
+            if done.get(stage.name) == before and stage.product.exists():
+                say(f"{stage.name}: nothing has changed, skipped")
+                continue
+            say(f"{stage.name}: started")
+            stage.call(restart)
+            done[stage.name] = {**before, "inputs": stage.inputs()}
+            write_json(record, done)
+    return out
+
+
+@dataclass
+class _Stage:
+    """One recipe, resolved."""
+
+    name: str
+    command: Any
+    config: Any
+
+    @classmethod
+    def bind(cls, recipe: Path, home: Path, out: Path, changes: Changes) -> "_Stage":
+        name = recipe.stem.split("-", 1)[1]
+        values = merge(_move(read_recipe(recipe), f"{home}/", f"{out}/"), changes.get(name, {}))
+        command, config = bind_stage(name, values, str(recipe))
+        return cls(name, command, config)
+
+    def call(self, restart: bool) -> None:
+        self.command(**({"restart": True} if restart and self.name == "pretrain" else {}))
+
+    @property
+    def product(self) -> Path:
+        """What is there when the stage is done."""
+        out: Path = self.config.out
+        return out / "model" if self.name == "pretrain" else out
+
+    def inputs(self) -> dict[str, str]:
+        """What the stage reads, told by content: every path of its recipe but `out`, and a `source` that is a path."""
+        paths = {field.name: getattr(self.config, field.name) for field in fields(self.config) if field.name != "out"}
+        return {
+            name: _fingerprint(Path(value), self.config.out)
+            for name, value in paths.items()
+            if isinstance(value, Path) or (name == "source" and Path(value).exists())
+        }
+
+
+def parse_changes(assignments: list[str]) -> Changes:
+    """["pretrain.optim.lr=0.01"] -> {"pretrain": {"optim": {"lr": 0.01}}}. Values are TOML, or else plain text."""
+    changes: Changes = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        stage, _, path = name.partition(".")
+        if not equals or not path or stage not in STAGES:
+            raise GenusError(f"--set {assignment} is not STAGE.FIELD=VALUE; for example --set pretrain.tokens=200000")
+        nested: Any = _value(value)
+        for key in reversed(path.split(".")):
+            nested = {key: nested}
+        changes[stage] = merge(changes.get(stage, {}), nested)
+    return changes
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _recipes(folder: Path) -> list[Path]:
+    recipes = sorted(folder.glob("*.toml"), key=lambda path: int(path.name.split("-")[0]) if _named(path) else 0)
+    if not recipes:
+        raise GenusError(f"{folder} has no recipes; name a folder of files such as 1-corpus.toml")
+    for recipe in recipes:
+        if not _named(recipe):
+            raise GenusError(f"{recipe} is not NUMBER-STAGE.toml; the stages are {', '.join(STAGES)}")
+    return recipes
+
+
+def _named(recipe: Path) -> bool:
+    number, _, stage = recipe.stem.partition("-")
+    return number.isdigit() and stage in STAGES
+
+
+def _move(values: dict[str, Any], home: str, out: str) -> dict[str, Any]:
+    """The recipe with the paths that lead below `home` leading below `out`."""
+    return {
+        name: out + value.removeprefix(home) if isinstance(value, str) and f"{value}/".startswith(home) else value
+        for name, value in values.items()
+    }
+
+
+def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Nested values, those of `top` winning."""
+    both = {name: merge(base[name], top[name]) for name in base.keys() & top.keys() if isinstance(top[name], dict)}
+    return {**base, **top, **both}
+
+
+def _fingerprint(path: Path, out: Path) -> str:
+    """The content of a file or folder in one number; `out` and what a run writes while it goes on do not count."""
+    if path.is_file():
+        return sha256(path)
+    lines = []
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file != out and "stages" not in file.parts and not file.name.startswith("."):
+            lines.append(f"{file.relative_to(path)} {_file_fingerprint(file)}")
+    return sha256_of("\n".join(lines).encode()).hexdigest()
+
+
+def _file_fingerprint(file: Path) -> str:
+    status = file.stat()
+    return sha256(file) if status.st_size <= _HASHED else f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,24 @@
+"""`genus tokenizer`"""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from genus.data.vocabulary import TokenizerRecipe, make_tokenizer
+
+__all__ = ["tokenizer"]
+
+
+def tokenizer(recipe: Path | None = None, /, *, config: Annotated[TokenizerRecipe, Parameter(name="*")]) -> None:
+    """Learn a byte-level BPE vocabulary from a corpus's training split.
+
+    Examples:
+        genus tokenizer recipes/demo/2-tokenizer.toml --vocab 4096
+
+    Parameters
+    ----------
+    recipe
+        A TOML file of the fields below; flags win over it.
+    """
+    make_tokenizer(config)

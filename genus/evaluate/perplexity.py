@@ -1,0 +1,62 @@
+"""The evaluate stage: how many bits a model needs for each byte of held-out text, beside references on the same text.
+
+Bits per byte does not depend on the tokenizer, so models and other compressors can be compared; perplexity per token does.
+"""
+
+import math
+from typing import Any
+
+from genus.core.files import write_json
+from genus.core.progress import progress, say
+from genus.data.corpus import documents
+from genus.engine.model import Model, load
+from genus.evaluate.recipe import Evaluate
+from genus.evaluate.references import references
+
+__all__ = ["bits_per_byte", "evaluate"]
+
+_GROUP = 32  # documents scored together
+
+
+def evaluate(config: Evaluate) -> dict[str, Any]:
+    """Write config.out and return its content. The references learn from the corpus's training split."""
+    texts = [document.text for document in documents(config.corpus, "validation")]
+    result: dict[str, Any] = bits_per_byte(load(config.model), texts)
+    say(f"held-out text: {result['bits_per_byte']:.3f} bits per byte, perplexity {result['perplexity']:.1f} per token")
+    if config.references:
+        training = (document.text for document in documents(config.corpus, "train"))
+        result["references"] = dict(references(training, texts))
+        say("on the same text: " + _sentence(result["references"]))
+    write_json(config.out, result)
+    return result
+
+
+def bits_per_byte(model: Model, texts: list[str]) -> dict[str, float]:
+    """Bits for whole documents, their ends included, over the UTF-8 bytes of their text.
+
+    Each document is read on its own, from the end-of-text token that starts it to the one that ends it; documents longer
+    than the context in windows that overlap by half.
+    """
+    end = model.prompt_ids("")[0]
+    nats, tokens, done = 0.0, 0, 0
+    size = sum(len(text.encode()) for text in texts)
+    with progress("held-out text", size) as update:
+        for first in range(0, len(texts), _GROUP):
+            group = texts[first : first + _GROUP]
+            ids = [[end, *row, end] for row in model.tokenizer.encode_batch(group)]
+            for log_probs in model.score_tokens(ids):
+                nats, tokens = nats - float(log_probs.double().sum()), tokens + len(log_probs)
+            done += sum(len(text.encode()) for text in group)
+            update(done, f"{nats / math.log(2) / done:.3f} bits per byte")
+    return {
+        "bits_per_byte": nats / math.log(2) / size,
+        "perplexity": math.exp(nats / tokens),
+        "bits": nats / math.log(2),
+        "bytes": size,
+        "tokens": tokens,
+        "documents": len(texts),
+    }
+
+
+def _sentence(reference: dict[str, Any]) -> str:
+    return f"byte 5-gram {reference['ngram_bpb']:.3f}, xz -9 {reference['xz_bpb']:.3f}"
