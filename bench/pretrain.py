@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import platform
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genus.core.errors import GenusError
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
@@ -30,7 +30,9 @@ from genus.models.weights import config_of, tensors_of
 from genus.train.guard import Guard
 from genus.train.loop import Step, TrainState, train_steps
 from genus.train.losses import Tokens, next_token
-from genus.train.optim import Optim, make_optimizer
+from genus.train.machine import autocast, describe
+from genus.train.optim import make_optimizer
+from genus.train.recipe import Optim
 
 Loss = Callable[[Tokens], tuple[Tensor, int]]
 
@@ -58,18 +60,24 @@ class Contender:
 
 
 def main() -> int:
-    """Measure, print the table, and give the exit code: 1 when Genus itself could not be measured."""
+    """Measure, print the table, and give the exit code: 1 when Genus could not be measured, 2 for a shape that cannot be."""
     options = _options()
+    try:
+        spec = _spec(options)
+    except GenusError as error:
+        print(f"pretrain.py: error: {error}", file=sys.stderr)
+        return 2
     torch.set_num_threads(options.threads)
     batch = _batch(options)
-    contenders, problems = _build(_spec(options), options)
+    contenders, problems = _build(spec, options)
     for contender in contenders.values():
         contender.steps = _steps(contender, batch, options)
     _race(contenders, problems, batch.tokens.numel(), options)
     results = [_result(name, contender, contenders.get("genus")) for name, contender in contenders.items()]
-    _print_table(results, problems, options)
+    setting = _setting(options)
+    _print_table(results, problems, setting)
     if options.json:
-        print(json.dumps({**_setting(options), "results": results, "problems": problems}))
+        print(json.dumps({**setting, "results": results, "problems": problems}))
     return 0 if "genus" in contenders else 1
 
 
@@ -87,7 +95,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=_at_least_one, default=3, help="training steps in a turn (default 3)")
     threads = torch.get_num_threads()
     parser.add_argument("--threads", type=_at_least_one, default=threads, help=f"CPU threads (default {threads})")
-    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast; without it all is fp32")
+    parser.add_argument(
+        "--bf16", action="store_true", help="bfloat16 autocast, very slow on a CPU without AVX-512 or AMX; else fp32"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the forward and loss of all")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args()
@@ -206,13 +216,13 @@ def _steps(contender: Contender, batch: Tokens, options: argparse.Namespace) -> 
     """Endless training steps on the one batch, by Genus's loop."""
     optim = Optim()
     state = TrainState(contender.model.train(), make_optimizer(contender.model, optim), Guard())
-    forward = torch.compile(contender.loss) if options.compile else contender.loss
 
     def loss(micro_batch: Tokens) -> tuple[Tensor, int]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-            return forward(micro_batch)
+        with autocast(torch.device("cpu"), options.bf16):
+            return contender.loss(micro_batch)
 
-    return train_steps(state, itertools.repeat([batch]), loss, lambda _step: optim.lr, optim.clip)
+    step_loss = torch.compile(loss) if options.compile else loss
+    return train_steps(state, itertools.repeat([batch]), step_loss, lambda _step: optim.lr, optim.clip)
 
 
 def _race(contenders: dict[str, Contender], problems: dict[str, str], tokens: int, options: argparse.Namespace) -> None:
@@ -258,11 +268,11 @@ def _result(name: str, contender: Contender, genus: Contender | None) -> dict[st
 
 def _setting(options: argparse.Namespace) -> dict[str, Any]:
     chosen = {name: value for name, value in vars(options).items() if name != "json"}
-    return {**chosen, "torch": torch.__version__, "python": platform.python_version(), "cpu": platform.machine()}
+    return {**chosen, "machine": describe(torch.device("cpu"))}
 
 
-def _print_table(results: list[dict[str, Any]], problems: dict[str, str], options: argparse.Namespace) -> None:
-    print(", ".join(f"{name} {value}" for name, value in _setting(options).items()))
+def _print_table(results: list[dict[str, Any]], problems: dict[str, str], setting: dict[str, Any]) -> None:
+    print(", ".join(f"{name} {value}" for name, value in setting.items() if name != "machine"))
     print(
         f"{'':22}{'parameters':>12}{'tokens/s':>10}{'slowest':>9}{'fastest':>9}{'Genus/it':>10}{'first and last loss':>21}"
     )

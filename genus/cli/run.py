@@ -82,7 +82,7 @@ class _Stage:
     @classmethod
     def bind(cls, recipe: Path, home: Path, out: Path, changes: Changes) -> "_Stage":
         name = recipe.stem.split("-", 1)[1]
-        values = merge(_move(read_recipe(recipe), f"{home}/", f"{out}/"), changes.get(name, {}))
+        values = merge(_move(read_recipe(recipe), home, out), changes.get(name, {}))
         command, config = bind_stage(name, values, str(recipe))
         return cls(name, command, config)
 
@@ -142,12 +142,14 @@ def _named(recipe: Path) -> bool:
     return number.isdigit() and stage in STAGES
 
 
-def _move(values: dict[str, Any], home: str, out: str) -> dict[str, Any]:
-    """The recipe with the paths that lead below `home` leading below `out`."""
-    return {
-        name: out + value.removeprefix(home) if isinstance(value, str) and f"{value}/".startswith(home) else value
-        for name, value in values.items()
-    }
+def _move(values: dict[str, Any], home: Path, out: Path) -> dict[str, Any]:
+    """The recipe with the paths that lead to or below `home` leading to or below `out`."""
+    return {name: str(out / moved) if (moved := _below(value, home)) else value for name, value in values.items()}
+
+
+def _below(value: Any, home: Path) -> Path | None:
+    is_below = isinstance(value, str) and Path(value).is_relative_to(home)
+    return Path(value).relative_to(home) if is_below else None
 
 
 def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
@@ -160,10 +162,12 @@ def _fingerprint(path: Path, out: Path) -> str:
     """The content of a file or folder in one number; `out` and what a run writes while it goes on do not count."""
     if path.is_file():
         return sha256(path)
-    lines = []
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file != out and "stages" not in file.parts and not file.name.startswith("."):
-            lines.append(f"{file.relative_to(path)} {_file_fingerprint(file)}")
+    counted = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file != out and "stages" not in file.parts and not file.name.startswith(".")
+    ]
+    lines = [f"{file.relative_to(path)} {_file_fingerprint(file)}" for file in counted]
     return sha256_of("\n".join(lines).encode()).hexdigest()
 
 

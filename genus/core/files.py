@@ -32,7 +32,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         _sync_directory(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise GenusError(f"{path} could not be written ({error.strerror}); free space or choose another folder") from error
+        raise GenusError(
+            f"{path} could not be written ({error.strerror or error}); free space or choose another folder"
+        ) from error
 
 
 def write_text(path: Path, content: str) -> None:
@@ -81,7 +83,9 @@ def new_folder(path: Path) -> Iterator[Path]:
             old.rename(path)
         if not isinstance(error, OSError):
             raise
-        raise GenusError(f"{path} could not be written ({error.strerror}); free space or choose another folder") from error
+        raise GenusError(
+            f"{path} could not be written ({error.strerror or error}); free space or choose another folder"
+        ) from error
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -110,8 +110,8 @@ def _unique(found: Iterable[Document | Dropped]) -> Iterator[Document | Dropped]
 
 
 def _write(config: Corpus, rule: Rule, folder: Path, total: int) -> dict[str, Any]:
-    parts = {split: _Parts(folder, f"documents/{split}", _document_schema()) for split in SPLITS}
-    dropped = _Parts(folder, "dropped/dropped", _dropped_schema())
+    parts = {split: _Parts(folder, f"documents/{split}-{{:05d}}.parquet", _document_schema()) for split in SPLITS}
+    dropped = _Parts(folder, "dropped/dropped.parquet", _dropped_schema())
     reasons: Counter[str] = Counter()
     licences: Counter[str] = Counter()
     dates: dict[str, set[str]] = {split: set() for split in SPLITS}
@@ -119,7 +119,7 @@ def _write(config: Corpus, rule: Rule, folder: Path, total: int) -> dict[str, An
         for item in _unique(read(config.source)):
             if isinstance(item, Dropped):
                 reasons[item.reason] += 1
-                dropped.add(asdict(item), len(item.detail))
+                dropped.add(asdict(item), 0)  # of no size, so always one file
                 continue
             licences[item.licence] += 1
             for split, document in rule.split(item):
@@ -142,10 +142,10 @@ def _span(dates: set[str]) -> list[str]:
 
 
 class _Parts:
-    """Parquet files PREFIX-00000.parquet, PREFIX-00001.parquet, ... filled row by row in bounded memory."""
+    """Parquet files, named by `pattern` from 0 on, filled row by row in bounded memory."""
 
-    def __init__(self, folder: Path, prefix: str, schema: Any) -> None:
-        self.folder, self.prefix, self.schema = folder, prefix, schema
+    def __init__(self, folder: Path, pattern: str, schema: Any) -> None:
+        self.folder, self.pattern, self.schema = folder, pattern, schema
         self.rows: list[dict[str, Any]] = []
         self.waiting = self.bytes = 0  # of text: in `rows`, in all
         self.files: list[dict[str, Any]] = []
@@ -171,7 +171,7 @@ class _Parts:
     def _open(self) -> None:
         from pyarrow.parquet import ParquetWriter
 
-        name = f"{self.prefix}-{len(self.files):05d}.parquet"
+        name = self.pattern.format(len(self.files))
         (self.folder / name).parent.mkdir(exist_ok=True)
         self.files.append({"name": name, "documents": 0, "bytes": 0})
         self.writer = ParquetWriter(self.folder / name, self.schema, compression="zstd")

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,11 +51,12 @@ def _their_logits(folder: Path, ids: Tensor) -> Tensor:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        opened: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
     except Exception as error:  # whatever it stumbled over is the finding
         raise GenusError(f"transformers does not open {folder}: {error}") from error
+    model, report = opened
     wrong = [f"{kind}: {min(names)}" for kind, names in report.items() if kind.endswith("_keys") and names]
     if wrong:
         raise GenusError(f"transformers opens {folder} with {'; '.join(wrong)}; save the folder again")

@@ -1,0 +1,189 @@
+"""The report stage: one self-contained page that says what was made from what. It reads what other stages wrote, and only that."""
+
+import html
+import io
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from genus.core.errors import GenusError
+from genus.core.files import read_json, write_text
+from genus.core.progress import duration, say
+from genus.evaluate.recipe import Report
+from genus.train.journal import read_journal
+
+__all__ = ["report"]
+
+_SMOOTH = 20  # steps that the drawn training loss is averaged over
+_SAMPLES = 3  # at the start, in the middle, at the end
+
+_PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left; vertical-align: top; }
+td.n { text-align: right; font-variant-numeric: tabular-nums; }
+blockquote { margin: .4rem 0 1rem; padding-left: 1rem; border-left: 3px solid #8886; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { overflow-x: auto; background: #8881; padding: .8rem; font-size: .85rem; }
+figure { margin: 0; background: #fff; } figure svg { width: 100%; height: auto; } .small { font-size: .85rem; opacity: .75; }
+</style></head><body>
+<h1>$title</h1>
+<p>$summary</p>
+$sections
+</body></html>
+""")
+
+
+def report(config: Report) -> None:
+    """Write config.out from the run's files. Raises GenusError when the run has not begun."""
+    run = config.run
+    facts, metrics = read_json(run / "run.json"), read_journal(run / "metrics.jsonl")
+    steps = [record for record in metrics if "loss" in record]
+    if not steps:
+        raise GenusError(f"{run} has no steps of training yet; run `genus pretrain` first")
+    corpus = _optional(run / "corpus" / "manifest.json")
+    shards = _optional(run / "shards" / "manifest.json")
+    scores = _optional(run / "evaluation.json")
+    recipe = (run / "recipe.toml").read_text("utf-8")
+    source = str(corpus.get("source", "a text"))
+    sections = [
+        _section("On text that it has never seen", _scores(scores)),
+        _section("Learning", f"<figure>{_curve(steps, metrics)}</figure>"),
+        _section("What it writes", _samples(read_journal(run / "samples.jsonl"))),
+        _section("The text", _table(_corpus_rows(corpus))),
+        _section("The tokens", _table(_token_rows(shards))),
+        _section("The training", _table(_training_rows(facts, steps))),
+        _section("The recipe", f"<pre>{html.escape(recipe)}</pre>"),
+    ]
+    page = _PAGE.substitute(
+        title=html.escape(f"A GPT made from {Path(source).name or source}"),
+        summary=html.escape(_summary(facts, steps, corpus, scores)),
+        sections="\n".join(section for section in sections if section),
+    )
+    write_text(config.out, page)
+    say(f"{config.out}: open it in a browser")
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(path) if path.exists() else {}
+    return content
+
+
+def _section(title: str, body: str) -> str:
+    return f"<h2>{title}</h2>\n{body}" if body else ""
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
+    return f"<table>{cells}</table>" if cells else ""
+
+
+def _summary(facts: dict[str, Any], steps: list[dict[str, Any]], corpus: dict[str, Any], scores: dict[str, Any]) -> str:
+    last = steps[-1]
+    text = f"{facts['parameters']:,} parameters, trained from random weights on {last['tokens']:,} tokens"
+    if corpus:
+        train = corpus["splits"]["train"]
+        text += f" of {train['documents']:,} documents ({train['bytes'] / 1e6:.1f} MB)"
+    text += f" in {duration(last['seconds'])} on {facts['machine']['name']}."
+    if scores:
+        text += f" Held-out text costs it {scores['bits_per_byte']:.3f} bits per byte."
+    return text
+
+
+def _scores(scores: dict[str, Any]) -> str:
+    """Bits per byte as bars, the shorter the better."""
+    if not scores:
+        return ""
+    rows = [("this model", scores["bits_per_byte"])]
+    if found := scores.get("references"):
+        rows += [("a byte 5-gram model of the same training text", found["ngram_bpb"])]
+        rows += [("xz -9, having seen the training text", found["xz_bpb"])]
+    longest = max(bits for _, bits in rows)
+    cells = "".join(
+        f'<tr><td>{name}</td><td class="n">{bits:.3f}</td><td><svg width="{200 * bits / longest:.0f}" height="12" role="img" '
+        f'aria-label="{bits:.3f}"><rect width="100%" height="12" fill="#4878a8"/></svg></td></tr>'
+        for name, bits in rows
+    )
+    note = (
+        f"Bits for each UTF-8 byte of {scores['documents']:,} held-out documents ({scores['bytes']:,} bytes); fewer is better. "
+        f"Perplexity per token: {scores['perplexity']:.1f} over {scores['tokens']:,} tokens."
+    )
+    return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>'
+
+
+def _curve(steps: list[dict[str, Any]], metrics: list[dict[str, Any]]) -> str:
+    """Training and held-out loss over tokens, as inline SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    validation = [record for record in metrics if "validation_loss" in record]
+    with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": "genus", "font.family": "sans-serif"}):
+        figure, axes = pyplot.subplots(figsize=(7, 3.4))
+        tokens = [record["tokens"] / 1e6 for record in steps]
+        axes.plot(tokens, _smooth([record["loss"] for record in steps]), label="training", color="#4878a8")
+        held_out = [record["validation_loss"] for record in validation]
+        axes.plot([record["tokens"] / 1e6 for record in validation], held_out, "o-", ms=3, label="held out", color="#c8643c")
+        axes.set_xlabel("million tokens read")
+        axes.set_ylabel("loss, nats per token")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+        pyplot.close(figure)
+    return file.getvalue()[file.getvalue().index("<svg") :]
+
+
+def _smooth(losses: list[float]) -> list[float]:
+    return [sum(part) / len(part) for end in range(1, len(losses) + 1) if (part := losses[max(0, end - _SMOOTH) : end])]
+
+
+def _samples(samples: list[dict[str, Any]]) -> str:
+    """The first, a middle and the last sample."""
+    if len(samples) > _SAMPLES:
+        samples = [samples[0], samples[len(samples) // 2], samples[-1]]
+    return "".join(
+        f"<p>After {sample['tokens']:,} tokens:</p><blockquote>{html.escape(sample['text'])}</blockquote>"
+        for sample in samples
+    )
+
+
+def _corpus_rows(corpus: dict[str, Any]) -> list[tuple[str, str]]:
+    if not corpus:
+        return []
+    rows = [("source", str(corpus["source"]))]
+    for split, title in (("train", "to train on"), ("validation", "held out")):
+        counts = corpus["splits"][split]
+        rows.append((title, f"{counts['documents']:,} documents, {counts['bytes']:,} bytes"))
+    rows.append(("how held out", str(corpus["hold_out"])))
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in corpus["dropped"].items())
+    return [*rows, ("dropped", dropped or "nothing")]
+
+
+def _token_rows(shards: dict[str, Any]) -> list[tuple[str, str]]:
+    if not shards:
+        return []
+    rows = [("vocabulary", f"{shards['vocab']:,} byte-level BPE tokens")]
+    for split, title in (("train", "to train on"), ("validation", "held out")):
+        counts = shards["splits"][split]
+        rows.append((title, f"{counts['tokens']:,} tokens, {counts['bytes'] / counts['tokens']:.2f} bytes each"))
+    return rows
+
+
+def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    last, machine = steps[-1], facts["machine"]
+    speed = last["tokens"] / last["seconds"]
+    used = facts["flop"] * speed
+    return [
+        ("steps", f"{last['step']:,} of {facts['steps']:,}, {last['skipped']} skipped"),
+        ("time in steps", duration(last["seconds"])),
+        ("speed", f"{speed:,.0f} tokens per second"),
+        ("arithmetic", f"{used / 1e9:,.1f} GFLOP/s, {100 * used / machine['matmul_flops']:.0f}% of what an fp32 matrix product reaches here"),
+        ("machine", f"{machine['name']}, {machine['threads']} threads, {machine['system']}"),
+        ("software", f"PyTorch {machine['torch']}, Python {machine['python']}"),
+    ]  # fmt: skip

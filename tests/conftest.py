@@ -1,0 +1,14 @@
+"""What every test may use. State lives in temporary folders; nothing here opens a network."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public reference files beside the checkout; tests that need it are skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"reference data is not present at {folder}")
+    return folder

@@ -1,0 +1,123 @@
+"""Every family against its class in transformers: same logits and gradients in fp32, both directions, on tiny random models."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from genus.models.attend import DenseAttend, FastAttend
+from genus.models.weights import load_model, save_model
+
+VOCAB, CONTEXT, TIME = 97, 32, 13
+
+# Heads that are not a power of two, heads * head_dim != width, fewer kv heads, partial rotation: what a lucky guess misses.
+CASES = {
+    "gpt2": transformers.GPT2Config(n_embd=24, n_layer=2, n_head=3, n_positions=CONTEXT, vocab_size=VOCAB),
+    "gpt2-exact-gelu": transformers.GPT2Config(
+        n_embd=24, n_layer=2, n_head=4, n_positions=CONTEXT, vocab_size=VOCAB, activation_function="gelu", n_inner=40
+    ),
+    "gpt2-untied-unscaled": transformers.GPT2Config(
+        n_embd=24, n_layer=2, n_head=3, n_positions=CONTEXT, vocab_size=VOCAB, tie_word_embeddings=False, scale_attn_weights=False
+    ),
+    "llama": transformers.LlamaConfig(
+        hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
+        max_position_embeddings=CONTEXT, vocab_size=VOCAB,
+    ),
+    "llama-biased-tied": transformers.LlamaConfig(
+        hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, attention_bias=True, mlp_bias=True,
+        max_position_embeddings=CONTEXT, vocab_size=VOCAB, tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+    ),
+    "gptj": transformers.GPTJConfig(n_embd=24, n_layer=2, n_head=3, rotary_dim=4, n_positions=CONTEXT, vocab_size=VOCAB),
+    "bloom": transformers.BloomConfig(hidden_size=24, n_layer=2, n_head=6, vocab_size=VOCAB),
+    "bloom-power-of-two": transformers.BloomConfig(hidden_size=24, n_layer=2, n_head=4, vocab_size=VOCAB),
+}  # fmt: skip
+
+
+def random_model(config: transformers.PretrainedConfig) -> torch.nn.Module:
+    """Every parameter random: usual starts hide swapped norms (all 1) and lost biases (all 0)."""
+    torch.manual_seed(0)
+    config.bos_token_id = config.eos_token_id = 0
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0, 0.2)
+    return model
+
+
+@pytest.fixture(params=CASES)
+def theirs(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[torch.nn.Module, Path]:
+    model = random_model(CASES[request.param])
+    model.save_pretrained(tmp_path / "theirs")
+    return model, tmp_path / "theirs"
+
+
+def ids() -> tuple[Tensor, Tensor]:
+    tokens = torch.randint(VOCAB, (2, TIME), generator=torch.Generator().manual_seed(1))
+    return tokens, torch.arange(TIME).expand_as(tokens)
+
+
+@pytest.mark.parametrize("attend", [DenseAttend, FastAttend])
+def test_logits_are_theirs(theirs, attend):
+    model, folder = theirs
+    ours, _ = load_model(folder)
+    tokens, positions = ids()
+    expected = model(tokens).logits
+    assert expected.std() > 0.1  # a flat output would agree with anything
+    torch.testing.assert_close(ours(tokens, positions, attend(ours.spec)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_are_theirs(theirs):
+    model, folder = theirs
+    ours, family = load_model(folder)
+    tokens, positions = ids()
+    weights = torch.randn(2, TIME, VOCAB, generator=torch.Generator().manual_seed(2))
+    (model(tokens).logits * weights).sum().backward()
+    (ours(tokens, positions, FastAttend(ours.spec)) * weights).sum().backward()
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+    parameters = dict(ours.named_parameters())
+    checked = 0
+    for rule in family.rules:
+        for layer in range(ours.spec.depth if "{i}" in rule.theirs else 1):
+            names = [name.format(i=layer) for name in rule.ours]
+            if names[0] in parameters:
+                gradient = rule.save(ours.spec, [parameters[name].grad for name in names])
+                torch.testing.assert_close(gradient, expected[rule.theirs.format(i=layer)], atol=1e-4, rtol=1e-4)
+                checked += len(names)
+    assert checked == len(parameters)
+
+
+def test_what_we_save_opens_in_transformers(theirs, tmp_path):
+    model, folder = theirs
+    ours, family = load_model(folder)
+    (tmp_path / "ours").mkdir()
+    save_model(tmp_path / "ours", ours, family, end_of_text=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again, report = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not any(names for kind, names in report.items() if kind.endswith("_keys")), report
+    theirs_state, again_state = model.state_dict(), again.state_dict()
+    assert theirs_state.keys() == again_state.keys()
+    for name, tensor in theirs_state.items():
+        assert torch.equal(tensor, again_state[name]), name
+    tokens, _ = ids()
+    again.set_attn_implementation("eager")
+    torch.testing.assert_close(again.eval()(tokens).logits, model(tokens).logits, atol=0, rtol=0)
+
+
+def test_load_and_save_are_inverse_to_the_byte(theirs, tmp_path):
+    _, folder = theirs
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    save_model(tmp_path / "one", *load_model(folder))
+    save_model(tmp_path / "two", *load_model(tmp_path / "one"))
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_parameters_by_arithmetic(theirs):
+    model, folder = theirs
+    ours, _ = load_model(folder)
+    assert ours.spec.parameters == sum(parameter.numel() for parameter in model.parameters())
