@@ -53,6 +53,7 @@ class Contender:
     model: nn.Module
     loss: Loss
     notes: str
+    exact: bool  # Genus's architecture and its first weights
     steps: Iterator[Step] = field(default_factory=lambda: iter(()))
     speeds: list[float] = field(default_factory=list)  # tokens/s of each round
     first_loss: float = float("nan")
@@ -127,7 +128,7 @@ def _build(spec: DecoderSpec, options: argparse.Namespace) -> tuple[dict[str, Co
     initialise(model, family_named(options.family).init(spec), seed=0)
     weights = dict(tensors_of(model, family_named(options.family)))
     makers = {
-        "genus": lambda: Contender(model, lambda batch: next_token(model, batch), ""),
+        "genus": lambda: Contender(model, lambda batch: next_token(model, batch), "", exact=True),
         "transformers": lambda: _transformers(spec, options.family, weights),
         "litgpt": lambda: _litgpt(spec, options.family, weights),
     }
@@ -161,7 +162,7 @@ def _transformers(spec: DecoderSpec, family: str, weights: dict[str, Tensor]) ->
         out = model(input_ids=batch.tokens, labels=batch.tokens, shift_labels=batch.targets, use_cache=False)
         return out.loss * batch.targets.numel(), batch.targets.numel()
 
-    return Contender(model, loss, f"attention {config._attn_implementation}")
+    return Contender(model, loss, f"attention {config._attn_implementation}", exact=True)
 
 
 def _litgpt(spec: DecoderSpec, family: str, weights: dict[str, Tensor]) -> Contender:
@@ -179,6 +180,7 @@ def _litgpt(spec: DecoderSpec, family: str, weights: dict[str, Tensor]) -> Conte
         copy_weights_hf_llama(model.config, {}, theirs, weights)
         model.load_state_dict(theirs)
     else:
+        torch.manual_seed(0)
         model.apply(model._init_weights)
         notes = "not GPT-2: rotary on a quarter of each head in place of learned positions; " + notes
     model.transformer.wte.weight = model.lm_head.weight  # as its train.tie_embeddings does
@@ -186,7 +188,7 @@ def _litgpt(spec: DecoderSpec, family: str, weights: dict[str, Tensor]) -> Conte
     def loss(batch: Tokens) -> tuple[Tensor, int]:
         return chunked_cross_entropy(model(batch.tokens), batch.targets) * batch.targets.numel(), batch.targets.numel()
 
-    return Contender(model, loss, notes)
+    return Contender(model, loss, notes, exact=family == "llama")
 
 
 def _litgpt_config(spec: DecoderSpec, family: str) -> dict[str, Any]:
@@ -250,9 +252,11 @@ def _line(error: Exception) -> str:
 
 
 def _result(name: str, contender: Contender, genus: Contender | None) -> dict[str, Any]:
-    ratio = None
+    ratio, notes = None, contender.notes
     if genus is not None:  # pairs of neighbours in time, so that other work on the machine weighs on both
         ratio = statistics.median(ours / theirs for ours, theirs in zip(genus.speeds, contender.speeds, strict=True))
+        if contender.exact and abs(contender.first_loss - genus.first_loss) > 0.01:  # bf16 rounds to less
+            notes = f"UNEQUAL WORK, the first loss is not Genus's; {notes}"
     return {
         "name": name,
         "version": version(name),
@@ -262,7 +266,7 @@ def _result(name: str, contender: Contender, genus: Contender | None) -> dict[st
         "rounds": contender.speeds,
         "first_loss": contender.first_loss,
         "last_loss": contender.last_loss,
-        "notes": contender.notes,
+        "notes": notes,
     }
 
 

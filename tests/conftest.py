@@ -1,8 +1,13 @@
 """What every test may use. State lives in temporary folders; nothing here opens a network."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tiny models gain nothing from threads, and tests that run side by side lose much by them. Before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(scope="session")

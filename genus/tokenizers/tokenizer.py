@@ -104,7 +104,7 @@ class Tokenizer:
     def _to_bytes(self, text: str, number: int) -> bytes:
         if number in self._added:
             return self._added[number].content.encode()
-        if self._byte_level:
+        if self._byte_level and all(character in _BYTE_OF for character in text):
             return bytes(_BYTE_OF[character] for character in text)
         if match := _BYTE_FALLBACK.fullmatch(text):
             return bytes([int(match[1], 16)])

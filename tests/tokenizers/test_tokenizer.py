@@ -24,15 +24,16 @@ def pythia(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gpt2(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opt(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = shared_data / "tok_gpt2_opt"
     model = tokenizers.models.BPE.from_file(str(files / "gpt2-vocab.json"), str(files / "gpt2-merges.txt"))
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
-    backend.add_special_tokens(["<|endoftext|>"])
-    folder = tmp_path_factory.mktemp("gpt2")
+    backend.add_special_tokens(["</s>"])
+    folder = tmp_path_factory.mktemp("opt")
     backend.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
     return folder
 
 
@@ -163,11 +164,11 @@ def test_pythia_gives_the_ids_of_its_own_library_and_its_bytes(pythia: Path) -> 
     assert 0 not in ours.encode("<|endoftext|>")
 
 
-def test_gpt2_known_ids_and_all_bytes(gpt2: Path) -> None:
-    tokenizer = Tokenizer.load(gpt2)
-    assert tokenizer.encode("Hello world") == [15496, 995]  # published in the GPT-2 release
-    assert (tokenizer.vocab, tokenizer.end_of_text) == (50257, 50256)
-    assert {tokenizer.token_bytes(i) for i in range(256)} == {bytes([i]) for i in range(256)}
+def test_opt_known_ids_and_all_bytes(opt: Path) -> None:
+    tokenizer = Tokenizer.load(opt)
+    assert tokenizer.encode("Hello world") == [31414, 232]  # as RoBERTa and OPT publish them
+    assert (tokenizer.vocab, tokenizer.end_of_text) == (50265, 2)
+    assert {bytes([byte]) for byte in range(256)} <= {tokenizer.token_bytes(i) for i in range(tokenizer.vocab)}
 
 
 def test_sentencepiece_like_files_open(tmp_path: Path) -> None:

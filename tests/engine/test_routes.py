@@ -1,0 +1,191 @@
+"""Routes that must agree: dense = fast = cached; a batch = its singles; packed = separate; sampler = brute force."""
+
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genus.core.errors import GenusError
+from genus.engine.cache import CachedAttend
+from genus.engine.generate import generate_tokens, token_log_probs
+from genus.engine.sample import Sampling, choose
+from genus.models.attend import DenseAttend, FastAttend
+from genus.models.families import FAMILIES, family_named, spec_of
+from genus.models.heads import LanguageModel
+from genus.models.initialise import Init, initialise
+
+CONTEXT = 24
+
+
+def make_model(family: str) -> LanguageModel:
+    spec = spec_of(family, vocab=50, context=CONTEXT, width=24, depth=2, heads=6, kv_heads=2 if family == "llama" else None)
+    model = LanguageModel(spec).eval()
+    initialise(model, Init(matrix=0.3, residual=0.3, embed=0.5, position=0.5), seed=0)
+    return model
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    return make_model(request.param)
+
+
+def full_logits(model: LanguageModel, tokens: torch.Tensor, attend=DenseAttend) -> torch.Tensor:
+    with torch.no_grad():
+        return model(tokens, torch.arange(tokens.shape[1]).expand_as(tokens), attend(model.spec))
+
+
+def some_tokens(rows: int, time: int) -> torch.Tensor:
+    return torch.randint(50, (rows, time), generator=torch.Generator().manual_seed(5))
+
+
+def test_dense_is_fast(model):
+    tokens = some_tokens(3, CONTEXT)
+    torch.testing.assert_close(full_logits(model, tokens), full_logits(model, tokens, FastAttend), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cuts", [[1] * 20, [20], [7, 1, 1, 6, 5], [1, 19]])
+def test_cached_is_full(model, cuts):
+    """Whatever pieces a text is read in: whole, token by token, in chunks."""
+    tokens = some_tokens(2, 20)
+    attend = CachedAttend(model.spec, batch=2, capacity=20, like=model.decoder.embed.weight)
+    pieces, start = [], 0
+    with torch.no_grad():
+        for cut in cuts:
+            positions = torch.arange(start, start + cut).expand(2, -1)
+            pieces.append(model(tokens[:, start : start + cut], positions, attend))
+            attend.advance(cut)
+            start += cut
+    torch.testing.assert_close(torch.cat(pieces, dim=1), full_logits(model, tokens), atol=1e-5, rtol=1e-5)
+
+
+def test_greedy_generation_is_the_naive_loop(model):
+    prompt = some_tokens(1, 4)[0].tolist()
+    naive = list(prompt)
+    for _ in range(CONTEXT - 4):
+        naive.append(int(full_logits(model, torch.tensor([naive]))[0, -1].argmax()))
+    assert list(generate_tokens(model, prompt, CONTEXT - 4, Sampling(temperature=0))) == naive[4:]
+    assert len(set(naive[4:])) > 2  # a model stuck on one token would agree with anything
+
+
+def test_a_batch_is_its_singles(model):
+    tokens = some_tokens(4, 10)
+    singles = torch.cat([full_logits(model, row[None], FastAttend) for row in tokens])
+    torch.testing.assert_close(full_logits(model, tokens, FastAttend), singles, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("attend", [DenseAttend, FastAttend])
+def test_packed_is_separate(model, attend):
+    """Two documents in one row, masked, against each on its own."""
+    one, two = some_tokens(2, 9)
+    packed = torch.cat((one, two))[None]
+    positions = torch.arange(9).repeat(2)[None]
+    documents = torch.arange(2).repeat_interleave(9)[None]
+    with torch.no_grad():
+        together = model(packed, positions, attend(model.spec, documents))[0]
+    apart = torch.cat((full_logits(model, one[None])[0], full_logits(model, two[None])[0]))
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [2, 5, CONTEXT, CONTEXT + 1, CONTEXT + 2, 3 * CONTEXT + 5])
+def test_scores_are_log_softmax_of_windows(model, length):
+    """Every token once; after the first window each has at least half a context before it."""
+    text = some_tokens(1, length)[0].tolist()
+    expected = []
+    start, scored = 0, 0
+    while scored < length - 1:
+        end = min(start + CONTEXT, length - 1)
+        log_probs = full_logits(model, torch.tensor([text[start:end]]))[0].log_softmax(-1)
+        expected += [float(log_probs[i - start, text[i + 1]]) for i in range(scored, end)]
+        scored, start = end, end - CONTEXT // 2
+    assert token_log_probs(model, [text])[0].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_scores_of_many_texts_are_those_of_each(model):
+    texts = [some_tokens(1, length)[0].tolist() for length in (3, 60, 7, 25, 2)]
+    alone = [token_log_probs(model, [text])[0] for text in texts]
+    for one, other in zip(token_log_probs(model, texts), alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def allowed(probabilities: list[float], top_k: int, top_p: float) -> set[int]:
+    """The definition, in plain Python: the k likeliest, then up to and including the token that reaches top_p of those."""
+    order = sorted(range(len(probabilities)), key=lambda token: -probabilities[token])[: top_k or None]
+    total = sum(probabilities[token] for token in order)
+    kept, reached = set(), 0.0
+    for token in order:
+        if reached >= top_p * total:
+            break
+        kept.add(token)
+        reached += probabilities[token]
+    return kept
+
+
+@settings(max_examples=25, deadline=None)
+@given(top_k=st.integers(0, 8), top_p=st.sampled_from([0.05, 0.33, 0.5, 0.9, 0.999, 1.0]), seed=st.integers(0, 1000))
+def test_sampling_draws_what_the_definition_keeps(top_k, top_p, seed):
+    logits = torch.randn(8, generator=torch.Generator().manual_seed(seed)) * 2
+    sampling = Sampling(top_k=top_k, top_p=top_p, seed=seed)
+    generator = sampling.generator()
+    drawn = Counter(choose(logits, sampling, generator) for _ in range(300))
+    expected = allowed(logits.softmax(-1).tolist(), top_k, top_p)
+    assert set(drawn) <= expected
+    likely = {token for token in expected if logits.softmax(-1)[token] > 0.1}
+    assert likely <= set(drawn)
+
+
+def test_sampling_has_the_right_frequencies():
+    logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
+    sampling = Sampling(temperature=2.0, seed=3)
+    generator = sampling.generator()
+    drawn = Counter(choose(logits, sampling, generator) for _ in range(20_000))
+    for token, share in enumerate((logits / 2).softmax(-1).tolist()):
+        assert drawn[token] / 20_000 == pytest.approx(share, abs=0.012)
+
+
+def test_a_seed_repeats_and_none_does_not(model):
+    def text(seed: int | None) -> list[int]:
+        return list(generate_tokens(model, [1, 2], 20, Sampling(seed=seed)))
+
+    assert text(7) == text(7)
+    assert len({tuple(text(seed)) for seed in (7, 8, None, None)}) == 4
+
+
+def test_generation_leaves_global_randomness_alone(model):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(generate_tokens(model, [1], 5, Sampling(seed=1)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("prompt, max_tokens, match", [
+    ([], 1, "empty"), ([50], 1, r"prompt\[0\] = 50"), ([1, -1], 1, r"prompt\[1\] = -1"), ([True], 1, "True"),
+    ([1], CONTEXT, "do not fit"), ([1], 0, "max_tokens = 0"), ([1] * (CONTEXT + 1), 1, "do not fit"),
+])  # fmt: skip
+def test_f05_f06_bad_prompts_are_refused_at_once(model, prompt, max_tokens, match):
+    with pytest.raises(GenusError, match=match):
+        generate_tokens(model, prompt, max_tokens, Sampling())
+
+
+@pytest.mark.parametrize("field, value", [
+    ("temperature", -0.1), ("temperature", float("nan")), ("temperature", 1e9), ("top_p", 0), ("top_p", 1.1),
+    ("top_p", float("nan")), ("top_k", -1), ("seed", 2**64),
+])  # fmt: skip
+def test_f08_f10_sampling_out_of_range(field, value):
+    with pytest.raises(GenusError, match=field):
+        Sampling(**{field: value})
+
+
+def test_f35_logits_that_are_not_finite():
+    with pytest.raises(GenusError, match="not finite"):
+        choose(torch.tensor([0.0, float("nan")]), Sampling(), torch.Generator())
+
+
+def test_families_differ():
+    """Same shape, same random draw: were one family another's code, the tests above would prove it twice."""
+    outputs = [full_logits(make_model(name), some_tokens(1, 8)) for name in FAMILIES]
+    for one, other in itertools.combinations(outputs, 2):
+        assert not torch.allclose(one, other, atol=1e-2)
+    assert len(FAMILIES) == len({family_named(name).model_type for name in FAMILIES})
