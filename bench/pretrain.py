@@ -287,6 +287,7 @@ def _print_table(results: list[dict[str, Any]], problems: dict[str, str], settin
             f"{result['tokens_per_second']:10,.0f}{min(rounds):9,.0f}{max(rounds):9,.0f}"
             f"{'-' if ratio is None else format(ratio, '.2f'):>10}{result['first_loss']:11.4f}{result['last_loss']:10.4f}"
         )
+    print("Genus/it: Genus's speed over its, the median of the rounds; above 1 Genus is faster")
     for result in results:
         if result["notes"]:
             print(f"{result['name']}: {result['notes']}")

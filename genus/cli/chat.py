@@ -17,9 +17,10 @@ def chat(
     """Write a text by turns with a model. A base model has learned to go on with a text, not to answer: each line of yours
     is added to the text, and the model goes on from there. An empty line lets it go on alone; Ctrl-D ends.
 
-    Examples:
-        genus chat runs/demo/model
-        genus chat runs/demo/model --temperature 0.5
+    ```sh
+    genus chat runs/demo/model
+    genus chat runs/demo/model --temperature 0.5
+    ```
 
     Parameters
     ----------

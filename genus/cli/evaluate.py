@@ -13,8 +13,9 @@ __all__ = ["evaluate"]
 def evaluate(recipe: Path | None = None, /, *, config: Annotated[Evaluate, Parameter(name="*")]) -> None:
     """Measure bits per byte and perplexity on held-out text, beside a byte 5-gram model and xz on the same text.
 
-    Examples:
-        genus evaluate --model runs/demo/model --corpus runs/demo/corpus --out evaluation.json
+    ```sh
+    genus evaluate --model runs/demo/model --corpus runs/demo/corpus --out evaluation.json
+    ```
 
     Parameters
     ----------

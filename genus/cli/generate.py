@@ -21,10 +21,11 @@ def generate(
 ) -> None:
     """Continue a text, as it comes.
 
-    Examples:
-        genus generate runs/demo/model "We the people"
-        genus generate runs/demo/model "We the people" --temperature 0 --max-tokens 40
-        echo "My fellow citizens," | genus generate runs/demo/model -
+    ```sh
+    genus generate runs/demo/model "We the people"
+    genus generate runs/demo/model "We the people" --temperature 0 --max-tokens 40
+    echo "My fellow citizens," | genus generate runs/demo/model -
+    ```
 
     Parameters
     ----------

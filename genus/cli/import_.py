@@ -8,8 +8,9 @@ __all__ = ["import_"]
 def import_(folder: Path, /, *, out: Path) -> None:
     """Convert a Hugging Face folder with pickled weights (pytorch_model.bin) to safetensors.
 
-    Examples:
-        genus import downloads/gpt2 --out models/gpt2
+    ```sh
+    genus import downloads/gpt2 --out models/gpt2
+    ```
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ _EPILOGUE = (
 )
 
 
-def make_app() -> App:
-    """The application with every command, none of them imported yet."""
+def make_app(described: Collection[str] = ()) -> App:
+    """The application with every command. Those `described` are imported for their own help; the rest say one line."""
     app = App(
         name="genus",
         help="The open GPT family: from a folder of text to a GPT that you own.",
@@ -58,7 +58,8 @@ def make_app() -> App:
     )
     for place, (name, text) in enumerate(COMMANDS.items()):
         function = "import_" if name == "import" else name
-        app.command(f"genus.cli.{function}:{function}", name=name, help=text, sort_key=place)
+        line = None if name in described else text
+        app.command(f"genus.cli.{function}:{function}", name=name, help=line, sort_key=place)
     return app
 
 
@@ -92,7 +93,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> None:
-    app = make_app()
+    app = make_app(described=arguments[:1])
     app.config = (_check_types,)
     if len(arguments) > 1 and arguments[0] in STAGES and arguments[1].endswith(".toml"):
         stage, recipe = arguments[0], arguments.pop(1)

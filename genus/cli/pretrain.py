@@ -22,9 +22,10 @@ def pretrain(
 ) -> None:
     """Train a model from random weights on shards. Killed at any moment, the same command goes on where it stopped.
 
-    Examples:
-        genus pretrain recipes/demo/4-pretrain.toml
-        genus pretrain recipes/demo/4-pretrain.toml --model.family llama --optim.lr 2e-3 --out runs/llama
+    ```sh
+    genus pretrain recipes/demo/4-pretrain.toml
+    genus pretrain recipes/demo/4-pretrain.toml --model.family llama --optim.lr 2e-3 --out runs/llama
+    ```
 
     Parameters
     ----------

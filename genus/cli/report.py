@@ -13,8 +13,9 @@ __all__ = ["report"]
 def report(recipe: Path | None = None, /, *, config: Annotated[Report, Parameter(name="*")]) -> None:
     """Write one self-contained page about a run: text, tokenizer, loss curve, samples, scores, recipe, machine.
 
-    Examples:
-        genus report --run runs/demo --out runs/demo/report.html
+    ```sh
+    genus report --run runs/demo --out runs/demo/report.html
+    ```
 
     Parameters
     ----------

@@ -32,9 +32,10 @@ def run(
     """Execute a folder of recipes named NUMBER-STAGE.toml in order. A stage whose recipe and inputs have not changed is
     skipped, so the same command goes on wherever it was killed.
 
-    Examples:
-        genus run recipes/demo
-        genus run recipes/demo --out runs/small --set pretrain.tokens=200000
+    ```sh
+    genus run recipes/demo
+    genus run recipes/demo --out runs/small --set pretrain.tokens=200000
+    ```
 
     Parameters
     ----------

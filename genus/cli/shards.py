@@ -13,8 +13,9 @@ __all__ = ["shards"]
 def shards(recipe: Path | None = None, /, *, config: Annotated[ShardsRecipe, Parameter(name="*")]) -> None:
     """Tokenise a corpus into memory-mapped shards, with a manifest and SHA-256 of every file.
 
-    Examples:
-        genus shards recipes/demo/3-shards.toml
+    ```sh
+    genus shards recipes/demo/3-shards.toml
+    ```
 
     Parameters
     ----------

@@ -13,8 +13,9 @@ __all__ = ["tokenizer"]
 def tokenizer(recipe: Path | None = None, /, *, config: Annotated[TokenizerRecipe, Parameter(name="*")]) -> None:
     """Learn a byte-level BPE vocabulary from a corpus's training split.
 
-    Examples:
-        genus tokenizer recipes/demo/2-tokenizer.toml --vocab 4096
+    ```sh
+    genus tokenizer recipes/demo/2-tokenizer.toml --vocab 4096
+    ```
 
     Parameters
     ----------

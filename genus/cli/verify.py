@@ -8,8 +8,9 @@ __all__ = ["verify"]
 def verify(model: Path, /) -> None:
     """Open a model folder with transformers too, and compare fp32 logits; load what Genus saves of it, and compare again.
 
-    Examples:
-        genus verify runs/demo/model
+    ```sh
+    genus verify runs/demo/model
+    ```
 
     Parameters
     ----------

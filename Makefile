@@ -1,0 +1,46 @@
+# The commands of the project. `make` lists them.
+PYTHON ?= python3
+VENV   := .venv
+PIP    := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+help: ## List these commands.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
+
+setup: $(VENV)/.ready ## Install Genus into .venv, at the pinned versions.
+
+demo: $(VENV)/.ready ## Make a GPT from real text, in about ten minutes on two cores.
+	$(VENV)/bin/genus demo
+
+test: $(VENV)/.ready-dev ## Run the tests.
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadgroup
+
+check: $(VENV)/.ready-dev ## Lint, check the format and the types.
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
+	.venv-bench/bin/python bench/pretrain.py --family gpt2
+	.venv-bench/bin/python bench/pretrain.py --family llama
+
+docs: $(VENV)/.ready ## Write docs/cli.md anew from the commands themselves.
+	$(VENV)/bin/python -m genus.cli.document docs/cli.md
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Genus needs Python 3.11 or later; name one with make PYTHON=python3.11")'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(PIP) --constraint constraints.txt --editable '.[test,check]'
+	touch $@
+
+.venv-bench/.ready: bench/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet torch==2.13.0
+	.venv-bench/bin/python -m pip install --quiet --requirement bench/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+.PHONY: help setup demo test check bench docs
