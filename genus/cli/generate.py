@@ -10,7 +10,7 @@ __all__ = ["generate"]
 
 def generate(
     model: str,
-    prompt: str = "",
+    prompt: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     /,
     *,
     max_tokens: int | None = None,

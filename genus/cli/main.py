@@ -134,6 +134,8 @@ def _wrong_use(error: CycloptsError) -> str:
         fields = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
         near = difflib.get_close_matches(f"--{asked}", fields, 1, cutoff=0.4)
         sentence += f" Did you mean {near[0]}?" if near else ""
+    if error.argument and error.argument.name not in sentence and "[" not in sentence:
+        sentence = f"{error.argument.name}: {sentence}"
     return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 

@@ -1,4 +1,4 @@
-"""The report stage: one self-contained page that says what was made from what. It reads what other stages wrote, and only that."""
+"""The report stage: one self-contained page that says what was made from what, read from what other stages wrote."""
 
 import html
 import io
@@ -27,7 +27,7 @@ body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem aut
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left; vertical-align: top; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
-blockquote { margin: .4rem 0 1rem; padding-left: 1rem; border-left: 3px solid #8886; white-space: pre-wrap; overflow-wrap: anywhere; }
+blockquote { margin: .4rem 0 1rem; padding-left: 1rem; border-left: 3px solid #8886; white-space: pre-wrap; }
 pre { overflow-x: auto; background: #8881; padding: .8rem; font-size: .85rem; }
 figure { margin: 0; background: #fff; } figure svg { width: 100%; height: auto; } .small { font-size: .85rem; opacity: .75; }
 </style></head><body>
@@ -104,12 +104,12 @@ def _scores(scores: dict[str, Any]) -> str:
         rows += [("xz -9, having seen the training text", found["xz_bpb"])]
     longest = max(bits for _, bits in rows)
     cells = "".join(
-        f'<tr><td>{name}</td><td class="n">{bits:.3f}</td><td><svg width="{200 * bits / longest:.0f}" height="12" role="img" '
-        f'aria-label="{bits:.3f}"><rect width="100%" height="12" fill="#4878a8"/></svg></td></tr>'
+        f'<tr><td>{name}</td><td class="n">{bits:.3f}</td><td><svg width="{200 * bits / longest:.0f}" '
+        f'height="12" role="img" aria-label="{bits:.3f}"><rect width="100%" height="12" fill="#4878a8"/></svg></td></tr>'
         for name, bits in rows
     )
     note = (
-        f"Bits for each UTF-8 byte of {scores['documents']:,} held-out documents ({scores['bytes']:,} bytes); fewer is better. "
+        f"Bits for each byte of {scores['documents']:,} held-out documents ({scores['bytes']:,} UTF-8 bytes); fewer is better. "
         f"Perplexity per token: {scores['perplexity']:.1f} over {scores['tokens']:,} tokens."
     )
     return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>'
@@ -179,11 +179,12 @@ def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]]) -> list[t
     last, machine = steps[-1], facts["machine"]
     speed = last["tokens"] / last["seconds"]
     used = facts["flop"] * speed
+    share = f"{100 * used / machine['matmul_flops']:.0f}% of what an fp32 matrix product reaches here"
     return [
         ("steps", f"{last['step']:,} of {facts['steps']:,}, {last['skipped']} skipped"),
         ("time in steps", duration(last["seconds"])),
         ("speed", f"{speed:,.0f} tokens per second"),
-        ("arithmetic", f"{used / 1e9:,.1f} GFLOP/s, {100 * used / machine['matmul_flops']:.0f}% of what an fp32 matrix product reaches here"),
+        ("arithmetic", f"{used / 1e9:,.1f} GFLOP/s, {share}"),
         ("machine", f"{machine['name']}, {machine['threads']} threads, {machine['system']}"),
         ("software", f"PyTorch {machine['torch']}, Python {machine['python']}"),
     ]  # fmt: skip

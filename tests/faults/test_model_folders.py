@@ -1,4 +1,4 @@
-"""F45-F47: model folders that are hostile, damaged, or of something else. One sentence each, and nothing allocated or run."""
+"""F45-F47: model folders that are hostile, damaged, or of something else. One sentence each, and nothing is run."""
 
 import json
 import pickle
@@ -231,7 +231,7 @@ def test_an_empty_or_missing_folder(tmp_path):
 
 
 def test_large_models_are_split_with_an_index(folder, monkeypatch, tmp_path):
-    import genus.models.weights as weights
+    from genus.models import weights
 
     monkeypatch.setattr(weights, "_SHARD_BYTES", 3000)
     model, family = load_model(folder)

@@ -91,7 +91,7 @@ def test_f49_a_damaged_checkpoint_falls_back_loudly(tmp_path, capsys, name, dama
 def test_f49_no_whole_checkpoint_is_an_error_not_a_new_start(tmp_path):
     save_checkpoint(tmp_path, small_state(1.0), {}, keep=3)
     (tmp_path / "step-1" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(GenusError, match="no checkpoint.*is whole.*--restart"):
+    with pytest.raises(GenusError, match=r"no checkpoint.*is whole.*--restart"):
         load_newest(tmp_path, small_state())
 
 
@@ -169,7 +169,7 @@ def test_f53_changed_shards_are_named(tiny_shards, tmp_path):
     other = make_tiny_shards(tmp_path / "other")
     manifest = other / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")
-    with pytest.raises(GenusError, match="shards changed.*--restart"):
+    with pytest.raises(GenusError, match=r"shards changed.*--restart"):
         pretrain(tiny_recipe(other, tmp_path / "run", steps=2))
 
 

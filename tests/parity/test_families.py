@@ -1,4 +1,4 @@
-"""Every family against its class in transformers: same logits and gradients in fp32, both directions, on tiny random models."""
+"""Every family against its class in transformers: equal logits and gradients in fp32, both directions, on tiny random ones."""
 
 import warnings
 from pathlib import Path
@@ -20,7 +20,8 @@ CASES = {
         n_embd=24, n_layer=2, n_head=4, n_positions=CONTEXT, vocab_size=VOCAB, activation_function="gelu", n_inner=40
     ),
     "gpt2-untied-unscaled": transformers.GPT2Config(
-        n_embd=24, n_layer=2, n_head=3, n_positions=CONTEXT, vocab_size=VOCAB, tie_word_embeddings=False, scale_attn_weights=False
+        n_embd=24, n_layer=2, n_head=3, n_positions=CONTEXT, vocab_size=VOCAB,
+        tie_word_embeddings=False, scale_attn_weights=False,
     ),
     "llama": transformers.LlamaConfig(
         hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
@@ -28,7 +29,8 @@ CASES = {
     ),
     "llama-biased-tied": transformers.LlamaConfig(
         hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, attention_bias=True, mlp_bias=True,
-        max_position_embeddings=CONTEXT, vocab_size=VOCAB, tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        max_position_embeddings=CONTEXT, vocab_size=VOCAB, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
     ),
     "gptj": transformers.GPTJConfig(n_embd=24, n_layer=2, n_head=3, rotary_dim=4, n_positions=CONTEXT, vocab_size=VOCAB),
     "bloom": transformers.BloomConfig(hidden_size=24, n_layer=2, n_head=6, vocab_size=VOCAB),

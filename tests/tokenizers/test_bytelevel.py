@@ -79,3 +79,8 @@ def test_the_end_of_text_in_training_text_is_text() -> None:
     tokenizer = train(iter([END_OF_TEXT * 3, "some text"] * 5), 262)
     assert isinstance(tokenizer, Tokenizer)
     assert tokenizer.end_of_text not in tokenizer.encode(END_OF_TEXT)
+
+
+def test_a_pair_seen_once_is_not_a_merge() -> None:
+    with pytest.raises(GenusError, match="at most 258"):
+        train(iter(["ab ab qz"]), 259)

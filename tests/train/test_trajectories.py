@@ -91,7 +91,7 @@ def test_sigterm_saves_and_the_same_call_goes_on(tiny_shards, straight, tmp_path
 
 
 def test_stopping_raises_stopped(tiny_shards, tmp_path, monkeypatch):
-    import genus.train.run as run
+    from genus.train import run
 
     original = run._Run._record
 

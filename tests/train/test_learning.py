@@ -1,0 +1,119 @@
+"""Learning, and the arithmetic around it: every family overfits, schedules and decay do what they say."""
+
+import math
+
+import pytest
+import torch
+
+from genus.models.families import FAMILIES, family_named, spec_of
+from genus.models.heads import LanguageModel, ScoreHead
+from genus.models.initialise import initialise
+from genus.train.guard import Guard
+from genus.train.loop import TrainState, train_steps
+from genus.train.losses import Tokens, next_token
+from genus.train.optim import learning_rate, make_optimizer
+from genus.train.recipe import Optim, Schedule
+
+
+def make_state(family: str, lr: float = 1e-2) -> TrainState:
+    spec = spec_of(family, vocab=40, context=16, width=32, depth=2, heads=4)
+    model = LanguageModel(spec)
+    initialise(model, family_named(family).init(spec), seed=0)
+    return TrainState(model, make_optimizer(model, Optim(lr=lr, weight_decay=0.0)), Guard())
+
+
+def eight_rows() -> Tokens:
+    rows = torch.randint(40, (8, 17), generator=torch.Generator().manual_seed(0))
+    return Tokens(rows[:, :-1], rows[:, 1:], torch.arange(16).expand(8, -1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_overfits_eight_rows(family):
+    state, rows = make_state(family), eight_rows()
+    steps = [[rows]] * 150
+    losses = [step.loss for step in train_steps(state, steps, lambda b: next_token(state.model, b), lambda _: 1e-2, 1.0)]
+    assert losses[0] == pytest.approx(math.log(40), rel=0.2)  # knows nothing, and is not sure of it
+    assert losses[-1] < 0.1
+
+
+def test_score_head_overfits_eight_rows():
+    """Another head and loss through the same loop: classes read off the last hidden state."""
+    from genus.models.attend import FastAttend
+
+    state, rows = make_state("llama"), eight_rows()
+    labels = torch.arange(8) % 3
+    head = ScoreHead(32, 3)
+    optimizer = torch.optim.AdamW([*state.model.decoder.parameters(), *head.parameters()], lr=1e-2)
+    state = TrainState(torch.nn.ModuleList([state.model.decoder, head]), optimizer, Guard())
+
+    def loss(batch):
+        decoder, head = state.model
+        hidden = decoder(batch.tokens, batch.positions, FastAttend(decoder.spec))
+        return torch.nn.functional.cross_entropy(head(hidden[:, -1]), labels, reduction="sum"), len(labels)
+
+    losses = [step.loss for step in train_steps(state, [[rows]] * 60, loss, lambda _: 1e-2, 1.0)]
+    assert losses[0] == pytest.approx(math.log(3), abs=1e-5)  # a zero head knows nothing
+    assert losses[-1] < 0.05
+
+
+def test_the_loss_is_the_mean_over_all_targets_of_the_step():
+    """Micro-batches of unequal weight count by their targets, not one each."""
+    state = make_state("gpt2")
+    rows = eight_rows()
+    short = Tokens(*(part[:2, :5] if part is not None else None for part in rows))
+    (step,) = train_steps(state, [[rows, short]], lambda b: next_token(state.model, b), lambda _: 0.0, 0.0)
+    with torch.no_grad():
+        sums = [next_token(state.model, part) for part in (rows, short)]
+    assert step.loss == pytest.approx(float(sums[0][0] + sums[1][0]) / (8 * 16 + 2 * 5), rel=1e-6)
+    assert step.weight == 8 * 16 + 2 * 5
+
+
+def test_clipping_bounds_the_update():
+    state = make_state("gpt2")
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    state.optimizer = torch.optim.SGD(state.model.parameters(), lr=1.0)
+    (step,) = train_steps(state, [[eight_rows()]], lambda b: next_token(state.model, b), lambda _: 1.0, 0.01)
+    after = [parameter.detach() for parameter in state.model.parameters()]
+    moved = math.sqrt(sum(float((a - b).square().sum()) for a, b in zip(before, after, strict=True)))
+    assert step.gradient_norm > 0.1
+    assert moved == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("decay, middle, end", [("cosine", 0.55, 0.1), ("linear", 0.55, 0.1), ("constant", 1.0, 1.0)])
+def test_schedule(decay, middle, end):
+    schedule = Schedule(warmup_tokens=100, decay=decay, final=0.1)
+    at = {seen: learning_rate(schedule, 2.0, seen, 1100) / 2.0 for seen in (1, 50, 100, 600, 1100)}
+    assert at[1] == pytest.approx(0.01)
+    assert at[50] == pytest.approx(0.5)
+    assert at[100] == pytest.approx(1.0)
+    assert at[600] == pytest.approx(middle)
+    assert at[1100] == pytest.approx(end)
+
+
+def test_a_cosine_is_not_a_line():
+    cosine, line = (Schedule(warmup_tokens=0, decay=decay, final=0.0) for decay in ("cosine", "linear"))
+    assert learning_rate(cosine, 1.0, 25, 100) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+    assert learning_rate(line, 1.0, 25, 100) == pytest.approx(0.75)
+
+
+def test_only_matrices_decay():
+    model = LanguageModel(spec_of("gpt2", vocab=40, context=16, width=32, depth=1, heads=4))
+    decaying, still = make_optimizer(model, Optim(weight_decay=0.1)).param_groups
+    assert decaying["weight_decay"] == 0.1
+    assert still["weight_decay"] == 0.0
+    assert {p.dim() for p in decaying["params"]} == {2}
+    assert {p.dim() for p in still["params"]} == {1}
+
+
+def test_initial_weights_are_as_drawn_by_the_authors():
+    spec = spec_of("gpt2", vocab=4000, context=256, width=256, depth=8, heads=8)
+    model = LanguageModel(spec)
+    initialise(model, family_named("gpt2").init(spec), seed=0)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    assert weights["decoder.embed.weight"].std().item() == pytest.approx(0.02, rel=0.02)
+    assert weights["decoder.position.weight"].std().item() == pytest.approx(0.01, rel=0.02)
+    assert weights["decoder.blocks.3.mlp.up.weight"].std().item() == pytest.approx(0.02, rel=0.02)
+    assert weights["decoder.blocks.3.mlp.down.weight"].std().item() == pytest.approx(0.02 / 4, rel=0.02)
+    assert weights["decoder.blocks.3.attention.out.weight"].std().item() == pytest.approx(0.02 / 4, rel=0.02)
+    assert torch.equal(weights["decoder.norm.weight"], torch.ones(256))
+    assert not weights["decoder.blocks.0.attention.q.bias"].any()
