@@ -11,6 +11,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of a small text, made once for all tests of training."""
+    from tests.train.tiny import make_tiny_shards
+
+    return make_tiny_shards(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of public reference files beside the checkout; tests that need it are skipped where it is absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -32,9 +32,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         _sync_directory(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise GenusError(
-            f"{path} could not be written ({error.strerror or error}); free space or choose another folder"
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 def write_text(path: Path, content: str) -> None:
@@ -53,6 +51,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise GenusError(f"{path} is missing; run the stage that makes it") from None
+    except OSError as error:
+        raise GenusError(f"{path} cannot be read ({error.strerror}); name a file that can") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise GenusError(f"{path} is not whole JSON ({error}); run the stage that makes it again") from None
 
@@ -62,41 +62,49 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; when the block ends well it is flushed and takes the place of `path` whole.
 
     If the block raises, `path` is untouched. An older `path` steps aside to `.NAME.old` first; when a kill falls between the
-    two renames, the next call puts it back.
+    two renames, the next call puts it back. A second process that makes the same folder gets a GenusError.
     """
     partial, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
-    if old.exists() and not path.exists():
-        old.rename(path)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        sync_folder(partial)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            path.rename(old)
-        partial.rename(path)
-        _sync_directory(path.parent)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with _held(lock, path):
         if old.exists() and not path.exists():
             old.rename(path)
-        if not isinstance(error, OSError):
-            raise
-        raise GenusError(
-            f"{path} could not be written ({error.strerror or error}); free space or choose another folder"
-        ) from error
-    shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            yield partial
+            sync_folder(partial)
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+            partial.rename(path)
+            _sync_directory(path.parent)
+        except BaseException as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if old.exists() and not path.exists():
+                old.rename(path)
+            if not isinstance(error, OSError):
+                raise
+            raise _unwritable(path, error) from error
+        finally:
+            lock.unlink(missing_ok=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; a second holder gets a GenusError. The lock ends with the process, even at kill -9."""
+    with _held(folder / ".lock", folder):
+        yield
+
+
+@contextlib.contextmanager
+def _held(lock: Path, target: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+")
     except OSError as error:
-        raise GenusError(f"{folder} cannot be used ({error.strerror}); choose another folder") from error
+        raise _unwritable(target, error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,12 +112,17 @@ def locked(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise GenusError(
-                f"{folder} is in use by another run (process {holder}); wait for it, or choose another folder"
+                f"{target} is in use by another run (process {holder}); wait for it, or choose another folder"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # the number is for people; a full disk is found where it matters
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         yield
+
+
+def _unwritable(path: Path, error: OSError) -> GenusError:
+    return GenusError(f"{path} could not be written ({error.strerror or error}); free space or choose another folder")
 
 
 def sha256(path: Path) -> str:

@@ -109,7 +109,7 @@ def _scores(scores: dict[str, Any]) -> str:
         for name, bits in rows
     )
     note = (
-        f"Bits for each byte of {scores['documents']:,} held-out documents ({scores['bytes']:,} UTF-8 bytes); fewer is better. "
+        f"Bits for each of {scores['bytes']:,} UTF-8 bytes of {scores['documents']:,} held-out documents; fewer is better. "
         f"Perplexity per token: {scores['perplexity']:.1f} over {scores['tokens']:,} tokens."
     )
     return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>'

@@ -5,30 +5,31 @@ shape or not finite is named before a model is returned.
 """
 
 import dataclasses
-import json
+import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_json
+from genus.core.memory import require_memory
 from genus.models.families import family_of
 from genus.models.family import Family, HfConfig
 from genus.models.heads import LanguageModel
 from genus.models.rules import Rule
 from genus.models.spec import DecoderSpec
+from genus.models.stored import StoredTensors, open_tensors
 
 __all__ = ["config_of", "load_model", "read_spec", "save_model", "tensors_of"]
 
 _SHARD_BYTES = 5 * 10**9
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+_TIED_HEAD = "lm_head.weight"  # which some files repeat beside the embedding
 
 
 def read_spec(folder: Path) -> tuple[DecoderSpec, Family]:
@@ -48,25 +49,21 @@ def read_spec(folder: Path) -> tuple[DecoderSpec, Family]:
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Family]:
     """The model in a folder, in `dtype`, in evaluation mode. Raises GenusError naming the tensor that is wrong."""
     spec, family = read_spec(folder)
-    _check_memory(spec, dtype, folder)
+    require_memory(spec.parameters * dtype.itemsize, f"{folder}, with {spec.parameters:,} parameters,")
     with torch.device("meta"):
         model = LanguageModel(spec)
     model.to(dtype).to_empty(device="cpu")
     ours = dict(model.named_parameters())
-    with ExitStack() as stack, torch.no_grad():
-        stored = {name: read for path in _weight_files(folder) for name, read in _open(stack, path)}
+    with open_tensors(folder) as stored, torch.no_grad():
         pairs = list(_pairs(family, spec, set(ours)))
-        names = _match(folder, family, spec, stored, [theirs for _, theirs, _ in pairs])
+        names = _match(stored, family, spec, [theirs for _, theirs, _ in pairs])
         for rule, theirs, targets in pairs:
-            tensor = _read(stored[names[theirs]], folder, theirs)
-            shapes = [ours[name].shape for name in targets]
-            for name, part, shape in zip(targets, _split(rule, spec, tensor, theirs, folder), shapes, strict=True):
-                if part.shape != shape:
-                    raise GenusError(
-                        f"{folder}: {theirs} has shape {list(tensor.shape)}, which does not fit config.json "
-                        f"({name} is {list(shape)}); the two are not of one model"
-                    )
-                ours[name].copy_(part)
+            tensor = stored.read(names[theirs])
+            for parameter, part in _parts(rule, spec, tensor, [ours[name] for name in targets]):
+                if part is None or part.shape != parameter.shape:
+                    what = f"has shape {list(tensor.shape)}, which does not fit config.json; the two are not of one model"
+                    raise stored.wrong(theirs, what)
+                parameter.copy_(part)
     return model.eval(), family
 
 
@@ -126,104 +123,37 @@ def _pairs(family: Family, spec: DecoderSpec, ours: set[str]) -> Iterator[tuple[
         raise GenusError(f"{family.title} files have no name for {min(left)}; save this model as another family")
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(_index_map(index).values()))
-        wrong = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
-        if wrong:
-            raise GenusError(f"{index} points outside its folder ({wrong[0][:80]!r}); take it from its publisher again")
-        return [folder / name for name in names]
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
-        raise GenusError(
-            f"{folder} holds {pickles[0]}, a pickle, which can run code when opened and is refused; "
-            f"convert it with `genus import {folder} --out NEW_FOLDER`"
-        )
-    raise GenusError(f"{folder} has no model.safetensors; name a folder that `genus` saved")
-
-
-def _index_map(index: Path) -> dict[str, str]:
-    content = read_json(index)
-    found = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
-        raise GenusError(f"{index} has no weight_map of names; take it from its publisher again")
-    return found
-
-
-def _open(stack: ExitStack, path: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    try:
-        file = stack.enter_context(safe_open(path, framework="pt"))
-        yield from ((name, lambda name=name: file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise GenusError(f"{path} is not a whole safetensors file ({error}); copy or save it again") from error
-
-
-def _match(
-    folder: Path, family: Family, spec: DecoderSpec, stored: dict[str, Callable[[], Tensor]], wanted: list[str]
-) -> dict[str, str]:
+def _match(stored: StoredTensors, family: Family, spec: DecoderSpec, wanted: list[str]) -> dict[str, str]:
     """Their name -> the name in the file, which may lack the family's prefix. Nothing may be missing or left over."""
     names: dict[str, str] = {}
     for theirs in wanted:
-        short = theirs.removeprefix(family.prefix)
-        if theirs not in stored and short not in stored:
-            raise GenusError(f"{folder}: {theirs} is missing from the weights; copy or save the folder again")
-        names[theirs] = theirs if theirs in stored else short
-    dead = "|".join(re.escape(name).replace(r"\{i\}", r"\d+") for name in family.ignored)
-    tied = {"lm_head.weight"} if spec.tied else set()  # some files repeat the embedding
-    for extra in sorted(set(stored) - set(names.values()) - tied):
-        if not (dead and re.fullmatch(dead, extra if extra.startswith(family.prefix) else family.prefix + extra)):
-            raise GenusError(f"{folder}: the weights hold {extra[:120]}, for which config.json has no place; "
-                             "the two are not of one model")  # fmt: skip
-    for name in tied & set(stored):
-        if not torch.equal(stored[name](), stored[names[family.rules[0].theirs]]()):
-            raise GenusError(f"{folder}: config.json ties {name} to the embedding but the two differ; "
-                             "set tie_word_embeddings to false")  # fmt: skip
+        names[theirs] = theirs if theirs in stored.names else theirs.removeprefix(family.prefix)
+        if names[theirs] not in stored.names:
+            raise stored.wrong(theirs, "is missing from the weights; copy or save the folder again")
+    dead = [re.escape(name).replace(r"\{i\}", r"\d+") for name in family.ignored]
+    repeated = {_TIED_HEAD} & stored.names if spec.tied else set()
+    for extra in sorted(stored.names - set(names.values()) - repeated):
+        full = family.prefix + extra.removeprefix(family.prefix)
+        if not any(re.fullmatch(pattern, full) for pattern in dead):
+            raise stored.wrong(extra, "has no place in config.json; the two are not of one model")
+    if repeated and not torch.equal(stored.read(_TIED_HEAD), stored.read(names[_embedding(family)])):
+        raise stored.wrong(_TIED_HEAD, "is tied to the embedding by config.json but differs; untie it (tie_word_embeddings)")
     return names
 
 
-def _read(read: Callable[[], Tensor], folder: Path, name: str) -> Tensor:
-    try:
-        tensor = read()
-    except (SafetensorError, OSError) as error:
-        raise GenusError(f"{folder}: {name} cannot be read ({error}); copy or save the folder again") from error
-    if not tensor.is_floating_point():
-        raise GenusError(f"{folder}: {name} is {tensor.dtype}, not floating point; Genus reads unquantised weights")
-    if not torch.isfinite(tensor).all():
-        raise GenusError(f"{folder}: {name} holds NaN or infinity; take an earlier checkpoint")
-    return tensor
+def _embedding(family: Family) -> str:
+    return next(rule.theirs for rule in family.rules if rule.ours == ("decoder.embed.weight",))
 
 
-def _split(rule: Rule, spec: DecoderSpec, tensor: Tensor, name: str, folder: Path) -> tuple[Tensor, ...]:
+def _parts(
+    rule: Rule, spec: DecoderSpec, tensor: Tensor, targets: list[nn.Parameter]
+) -> Iterator[tuple[nn.Parameter, Tensor | None]]:
+    """Each of our parameters with its part of their tensor; None where the tensor cannot be cut up so."""
     try:
-        parts = tuple(rule.load(spec, tensor))
+        parts = rule.load(spec, tensor)
     except RuntimeError:
         parts = ()
-    if len(parts) != len(rule.ours):
-        raise GenusError(f"{folder}: {name} has shape {list(tensor.shape)}, which does not fit config.json; "
-                         "the two are not of one model")  # fmt: skip
-    return parts
-
-
-def _check_memory(spec: DecoderSpec, dtype: torch.dtype, folder: Path) -> None:
-    needed = spec.parameters * dtype.itemsize
-    available = _available_memory()
-    if needed > available:
-        raise GenusError(
-            f"{folder} describes {spec.parameters:,} parameters, {needed / 1e9:,.1f} GB, but {available / 1e9:,.1f} GB "
-            "of memory are free; use a smaller model or a larger machine"
-        )
-
-
-def _available_memory() -> int:
-    """Bytes that can be had without swapping; on systems that do not say, no limit."""
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 2**63
+    yield from itertools.zip_longest(targets, parts)
 
 
 def _bytes(tensors: dict[str, Tensor]) -> int:
@@ -248,6 +178,4 @@ def _name_shards(folder: Path, shards: list[list[str]], total: int) -> None:
         file = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
         (folder / f"shard-{number}").rename(folder / file)
         weight_map.update(dict.fromkeys(names, file))
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=1)
-    )
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})

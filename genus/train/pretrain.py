@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from genus.core.files import new_folder
+from genus.core.files import new_folder, write_text
+from genus.core.memory import require_memory
 from genus.core.progress import say
 from genus.data.loader import Batch, Ids, Loader, Rows, sequential
 from genus.data.shards import ShardSet, TokenStream, open_shards
@@ -20,6 +21,7 @@ from genus.models.initialise import initialise
 from genus.models.spec import DecoderSpec
 from genus.models.weights import config_of, save_model
 from genus.tokenizers.tokenizer import Tokenizer
+from genus.train.card import model_card
 from genus.train.losses import Tokens, next_token
 from genus.train.machine import autocast, pick_device, use_bf16, use_compile
 from genus.train.recipe import Pretrain
@@ -59,7 +61,12 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
         facts={"shards": shards.fingerprint, "parameters": spec.parameters, "flop": spec.training_flop(spec.context)},
     )
     train(recipe, phase, device, restart)
-    return _export(recipe.out / "model", model, family, tokenizer)
+    folder = recipe.out / "model"
+    with new_folder(folder) as partial_folder:
+        save_model(partial_folder, model, family, tokenizer.end_of_text)
+        tokenizer.save(partial_folder)
+        write_text(partial_folder / "README.md", model_card(recipe, spec, family, shards.manifest))
+    return folder
 
 
 def _describe(recipe: Pretrain, shards: ShardSet) -> tuple[Family, DecoderSpec]:
@@ -78,6 +85,8 @@ def _describe(recipe: Pretrain, shards: ShardSet) -> tuple[Family, DecoderSpec]:
     )
     spec = family.spec(shape)
     config_of(spec, family, torch.float32)
+    # weights, gradients and AdamW's two moments, all fp32
+    require_memory(16 * spec.parameters, f"training {spec.parameters:,} parameters")
     say(f"{family.title}: {spec.parameters:,} parameters, of them {spec.embedding_parameters:,} in tables")
     return family, spec
 
@@ -135,10 +144,3 @@ def _first(stream: TokenStream, recipe: Pretrain) -> Iterator[Batch]:
         read += batch.targets.size
         if read >= _VALIDATION_TOKENS:
             return
-
-
-def _export(folder: Path, model: LanguageModel, family: Family, tokenizer: Tokenizer) -> Path:
-    with new_folder(folder) as partial_folder:
-        save_model(partial_folder, model, family, tokenizer.end_of_text)
-        tokenizer.save(partial_folder)
-    return folder

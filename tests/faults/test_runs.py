@@ -20,8 +20,6 @@ from genus.train.loop import TrainState, train_steps
 from genus.train.pretrain import pretrain
 from tests.train.tiny import make_tiny_shards, tiny_recipe
 
-pytest_plugins = ["tests.train.conftest"]
-
 
 def small_state(value: float = 0.0) -> TrainState:
     model = torch.nn.Linear(3, 2)
@@ -220,3 +218,12 @@ def test_validation_is_after_the_save(tiny_shards, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="crash"):
         pretrain(tiny_recipe(tiny_shards, tmp_path))
     assert (tmp_path / "checkpoints" / "step-5").is_dir()
+
+
+def test_f52_two_processes_never_make_one_folder(tmp_path):
+    with new_folder(tmp_path / "corpus") as folder:
+        write_text(folder / "content", "first")
+        with pytest.raises(GenusError, match="in use by another run"), new_folder(tmp_path / "corpus"):
+            pass
+    assert (tmp_path / "corpus" / "content").read_text() == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus"]

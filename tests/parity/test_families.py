@@ -1,4 +1,4 @@
-"""Every family against its class in transformers: equal logits and gradients in fp32, both directions, on tiny random ones."""
+"""Every family against its class in transformers: equal logits and gradients in fp32, both directions, tiny and random."""
 
 import warnings
 from pathlib import Path

@@ -1,0 +1,60 @@
+"""The model card: what a model folder says of itself, from what is known when it is written."""
+
+from typing import Any
+
+import tomli_w
+
+from genus.core.recipe import as_dict
+from genus.models.family import Family
+from genus.models.spec import DecoderSpec
+from genus.train.recipe import Pretrain
+
+__all__ = ["model_card"]
+
+_CARD = """---
+library_name: genus
+pipeline_tag: text-generation
+tags: [{family}]
+---
+
+# A {title} model of {parameters:,} parameters
+
+Pretrained from random weights by next-token prediction on {documents:,} documents ({bytes:,} bytes, {tokens:,} tokens of
+a vocabulary of {vocab:,}). A base model: it goes on with a text as its training text would, and has learned neither to
+answer nor to decline. It repeats what that text says, true or not.
+
+Made with Genus. The folder opens in Genus, and in transformers as it is.
+
+| | |
+| --- | --- |
+| context | {context:,} tokens |
+| width, depth, heads | {width}, {depth}, {heads} |
+| corpus manifest, SHA-256 | {corpus} |
+| tokenizer, SHA-256 | {tokenizer} |
+
+## Recipe
+
+```toml
+{recipe}```
+"""
+
+
+def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict[str, Any]) -> str:
+    """The card of a freshly pretrained model, in Markdown with the front matter that model hubs read."""
+    train = shards["splits"]["train"]
+    return _CARD.format(
+        family=family.model_type,
+        title=family.title,
+        parameters=spec.parameters,
+        documents=train["documents"],
+        bytes=train["bytes"],
+        tokens=train["tokens"],
+        vocab=shards["vocab"],
+        context=spec.context,
+        width=spec.width,
+        depth=spec.depth,
+        heads=spec.attention.heads,
+        corpus=shards["corpus_sha256"],
+        tokenizer=shards["tokenizer_sha256"],
+        recipe=tomli_w.dumps(as_dict(recipe)),
+    )
