@@ -117,3 +117,27 @@ def test_initial_weights_are_as_drawn_by_the_authors():
     assert weights["decoder.blocks.3.attention.out.weight"].std().item() == pytest.approx(0.02 / 4, rel=0.02)
     assert torch.equal(weights["decoder.norm.weight"], torch.ones(256))
     assert not weights["decoder.blocks.0.attention.q.bias"].any()
+
+
+def test_attention_weights_are_dropped_in_training_only():
+    """Residual dropout aside: through next_token, and in the mean the same output."""
+    from genus.models.attend import FastAttend
+
+    spec = spec_of("llama", vocab=40, context=16, width=32, depth=2, heads=4, dropout=0.3)
+    q, k, v = torch.randn(3, 2, 16, 4, 8, generator=torch.Generator().manual_seed(0))
+    plain = FastAttend(spec)(0, q, k, v)
+    torch.manual_seed(0)
+    draws = torch.stack([FastAttend(spec, dropout=0.3)(0, q, k, v) for _ in range(400)])
+    assert not torch.allclose(draws[0], plain, atol=1e-2)
+    assert float((draws.mean(0) - plain).abs().max()) < 0.3
+
+    from genus.train import losses
+
+    asked = []
+    model = LanguageModel(spec)
+    initialise(model, family_named("llama").init(spec), seed=0)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(losses, "FastAttend", lambda *given: asked.append(given[2]) or FastAttend(*given))
+        next_token(model.train(), eight_rows())
+        next_token(model.eval(), eight_rows())
+    assert asked == [0.3, 0.0]
