@@ -92,7 +92,9 @@ def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
 def _restore_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
     state.optimizer.state.clear()
     for name, parameter in state.model.named_parameters():
-        found = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.endswith(f"/{name}")}
+        found = {
+            key.split("/", 1)[0]: value.to(parameter.device) for key, value in tensors.items() if key.endswith(f"/{name}")
+        }
         if found:
             state.optimizer.state[parameter] = found
 
