@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pretrain"]
 
-_SAMPLE_TOKENS = 48
+_SAMPLE_TOKENS = 80
 
 
 def pretrain(

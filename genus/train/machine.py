@@ -55,11 +55,11 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _matmul_flops(device: torch.device, size: int = 1024) -> float:
-    """FLOP/s of a square fp32 matrix product, best of five: the peak against which utilisation is stated on any CPU."""
+def _matmul_flops(device: torch.device, size: int = 2048) -> float:
+    """FLOP/s of a square fp32 matrix product, best of ten: the peak against which utilisation is stated on any machine."""
     left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     best = float("inf")
-    for _ in range(5):
+    for _ in range(10):
         _wait(device)
         began = time.perf_counter()
         left @ right
