@@ -7,9 +7,11 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.models.initialise import Init
 from genus.models.rules import Rule
-from genus.models.spec import Activation, DecoderSpec
+from genus.models.spec import Activation, Attention, DecoderSpec
 
-__all__ = ["Family", "HfConfig", "Shape", "head_dim"]
+__all__ = ["Family", "HfConfig", "Names", "Shape", "hf_activation", "hf_shape"]
+
+Names = Mapping[str, tuple[str, int | float | None]]  # field of Shape -> key of config.json, and its class's default
 
 _ACTIVATIONS: dict[str, Activation] = {
     "gelu": "gelu",
@@ -24,7 +26,7 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a user chooses of a model; the family decides the rest. `kv_heads` and `hidden` None mean the family's usual."""
+    """What a user chooses of a model; the family decides the rest. None leaves that to it too."""
 
     vocab: int
     context: int
@@ -32,16 +34,22 @@ class Shape:
     depth: int
     heads: int
     kv_heads: int | None = None
+    head_dim: int | None = None
     hidden: int | None = None
     dropout: float = 0.0
 
-    @property
-    def head_dim(self) -> int:
-        """width / heads."""
-        return head_dim(self.width, self.heads)
+    def spec(self, **parts: Any) -> DecoderSpec:
+        """A spec of this shape with a family's `parts`."""
+        sizes = {name: getattr(self, name) for name in ("vocab", "context", "width", "depth", "dropout")}
+        return DecoderSpec(**sizes, **parts)
+
+    def attention(self, **options: bool) -> Attention:
+        """Attention of this shape. Raises GenusError when the heads do not divide the width."""
+        size = self.head_dim or _head_dim(self.width, self.heads)
+        return Attention(heads=self.heads, kv_heads=self.kv_heads or self.heads, head_dim=size, **options)
 
 
-def head_dim(width: int, heads: int) -> int:
+def _head_dim(width: int, heads: int) -> int:
     """The size of a head. Raises GenusError, with near numbers that would do, when `heads` does not divide `width`."""
     if heads < 1 or width % heads:
         divisors = [number for number in range(1, min(width, 1024) + 1) if width % number == 0]
@@ -102,6 +110,15 @@ class HfConfig:
             raise self._wrong(key, value, f"one of {', '.join(sorted(_ACTIVATIONS))}")
         return _ACTIVATIONS[value]
 
+    def shape(self, names: Names) -> Shape:
+        """The shape, from keys that a family's files use."""
+        found: dict[str, Any] = {}
+        for name, (key, default) in names.items():
+            if default is not None or self.values.get(key) is not None:
+                read = self.real if name == "dropout" else self.whole
+                found[name] = read(key, default)  # type: ignore[arg-type]
+        return Shape(**found)
+
     def only(self, key: str, *accepted: Any) -> None:
         """Refuse an option that would change the numbers and that no part of Genus computes. Absent is the first one."""
         value = self._value(key, accepted[0])
@@ -116,3 +133,14 @@ class HfConfig:
 
     def _wrong(self, key: str, value: Any, accepted: str) -> GenusError:
         return GenusError(f"{self.where} has {key} = {str(value)[:80]!r}, which Genus does not read; it reads {accepted}")
+
+
+def hf_shape(spec: DecoderSpec, names: Names) -> dict[str, Any]:
+    """The inverse of HfConfig.shape: config.json's keys for the shape of a spec."""
+    values = {**vars(spec), **vars(spec.attention), "hidden": spec.mlp.hidden}
+    return {key: values[name] for name, (key, _) in names.items()}
+
+
+def hf_activation(spec: DecoderSpec) -> str:
+    """The inverse of HfConfig.activation."""
+    return {"gelu_tanh": "gelu_new"}.get(spec.mlp.activation, spec.mlp.activation)

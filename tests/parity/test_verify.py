@@ -1,4 +1,4 @@
-"""`genus verify`: what Genus saves of each family, transformers opens with the same logits; and a difference is not hidden."""
+"""`genus verify`: what Genus saves of each family, transformers opens with equal logits; a difference is not hidden."""
 
 import pytest
 import torch

@@ -1,12 +1,13 @@
 """BLOOM (BigScience, 2022; arXiv 2211.05100). Against GPT-2: ALiBi in place of positions, a norm on the embedding for
 stability, a vocabulary of 250,880 rows for 46 languages, and very small starting weights."""
 
+from dataclasses import replace
 from typing import Any
 
-from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.family import Family, HfConfig, Names, Shape, hf_shape
 from genus.models.initialise import Init
 from genus.models.rules import FusedByHead, Rename
-from genus.models.spec import Alibi, Attention, DecoderSpec, Mlp, Norm
+from genus.models.spec import Alibi, DecoderSpec, Mlp, Norm
 
 _SIZES = {
     "bloom-560m": Shape(vocab=250880, context=2048, width=1024, depth=24, heads=16),
@@ -18,18 +19,23 @@ _SIZES = {
 }
 
 
+_NAMES: Names = {
+    "vocab": ("vocab_size", 250880),
+    "context": ("seq_length", 2048),  # ALiBi has no table, so this is what it was trained at
+    "width": ("hidden_size", 64),
+    "depth": ("n_layer", 2),
+    "heads": ("n_head", 8),
+    "dropout": ("hidden_dropout", 0.0),
+}
+
+
 def _spec(shape: Shape) -> DecoderSpec:
-    return DecoderSpec(
-        vocab=shape.vocab,
-        context=shape.context,
-        width=shape.width,
-        depth=shape.depth,
+    return shape.spec(
         norm=Norm(),
         position=Alibi(),
-        attention=Attention(heads=shape.heads, kv_heads=shape.kv_heads or shape.heads, head_dim=shape.head_dim),
+        attention=shape.attention(),
         mlp=Mlp(hidden=shape.hidden or 4 * shape.width),
         embed_norm=True,
-        dropout=shape.dropout,
     )
 
 
@@ -39,34 +45,21 @@ def _init(spec: DecoderSpec) -> Init:
 
 def _spec_from_hf(config: HfConfig) -> DecoderSpec:
     config.only("apply_residual_connection_post_layernorm", False)
-    width = config.whole("hidden_size" if "hidden_size" in config.values else "n_embed", 64)  # older files say n_embed
-    heads = config.whole("n_head", 8)
-    return DecoderSpec(
-        vocab=config.whole("vocab_size", 250880),
-        context=config.whole("seq_length", 2048),  # ALiBi has no table, so this is what it was trained at
-        width=width,
-        depth=config.whole("n_layer", 2),
-        norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
-        position=Alibi(),
-        attention=Attention(heads=heads, kv_heads=heads, head_dim=head_dim(width, heads)),
-        mlp=Mlp(hidden=4 * width),
-        embed_norm=True,
+    older = "n_embed" in config.values and "hidden_size" not in config.values
+    spec = _spec(config.shape({**_NAMES, "width": ("n_embed", 64)} if older else _NAMES))
+    return replace(
+        spec,
+        norm=replace(spec.norm, eps=config.real("layer_norm_epsilon", 1e-5)),
         tied=config.flag("tie_word_embeddings", True),
-        dropout=config.real("hidden_dropout", 0.0),
     )
 
 
 def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
     return {
-        "vocab_size": spec.vocab,
-        "seq_length": spec.context,
-        "hidden_size": spec.width,
-        "n_layer": spec.depth,
-        "n_head": spec.attention.heads,
+        **hf_shape(spec, _NAMES),
         "layer_norm_epsilon": spec.norm.eps,
         "apply_residual_connection_post_layernorm": False,
         "tie_word_embeddings": spec.tied,
-        "hidden_dropout": spec.dropout,
         "attention_dropout": spec.dropout,
     }
 

@@ -1,12 +1,13 @@
 """GPT-2 (OpenAI, 2019). Against GPT-1: the norm moves before each part, a final norm is added, contexts of 1,024 tokens,
 a byte-level vocabulary, and the maps that write to the residual stream start smaller the deeper the model is."""
 
+from dataclasses import replace
 from typing import Any
 
-from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_shape
 from genus.models.initialise import Init
 from genus.models.rules import FusedInThirds, Rename, Transpose
-from genus.models.spec import Attention, DecoderSpec, Learned, Mlp, Norm
+from genus.models.spec import DecoderSpec, Learned, Mlp, Norm
 
 _SIZES = {
     "gpt2": Shape(vocab=50257, context=1024, width=768, depth=12, heads=12),
@@ -16,17 +17,20 @@ _SIZES = {
 }
 
 
+_NAMES: Names = {
+    "vocab": ("vocab_size", 50257),
+    "context": ("n_positions", 1024),
+    "width": ("n_embd", 768),
+    "depth": ("n_layer", 12),
+    "heads": ("n_head", 12),
+    "hidden": ("n_inner", None),
+    "dropout": ("resid_pdrop", 0.1),
+}
+
+
 def _spec(shape: Shape) -> DecoderSpec:
-    return DecoderSpec(
-        vocab=shape.vocab,
-        context=shape.context,
-        width=shape.width,
-        depth=shape.depth,
-        norm=Norm(),
-        position=Learned(),
-        attention=Attention(heads=shape.heads, kv_heads=shape.kv_heads or shape.heads, head_dim=shape.head_dim),
-        mlp=Mlp(hidden=shape.hidden or 4 * shape.width),
-        dropout=shape.dropout,
+    return shape.spec(
+        norm=Norm(), position=Learned(), attention=shape.attention(), mlp=Mlp(hidden=shape.hidden or 4 * shape.width)
     )
 
 
@@ -38,39 +42,23 @@ def _init(spec: DecoderSpec) -> Init:
 def _spec_from_hf(config: HfConfig) -> DecoderSpec:
     config.only("scale_attn_by_inverse_layer_idx", False)
     config.only("add_cross_attention", False)
-    width, heads = config.whole("n_embd", 768), config.whole("n_head", 12)
-    return DecoderSpec(
-        vocab=config.whole("vocab_size", 50257),
-        context=config.whole("n_positions", 1024),
-        width=width,
-        depth=config.whole("n_layer", 12),
-        norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
-        position=Learned(),
-        attention=Attention(
-            heads=heads,
-            kv_heads=heads,
-            head_dim=head_dim(width, heads),
-            scale=None if config.flag("scale_attn_weights", True) else 1.0,
-        ),
-        mlp=Mlp(hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")),
+    spec = _spec(config.shape(_NAMES))
+    return replace(
+        spec,
+        norm=replace(spec.norm, eps=config.real("layer_norm_epsilon", 1e-5)),
+        attention=replace(spec.attention, scale=None if config.flag("scale_attn_weights", True) else 1.0),
+        mlp=replace(spec.mlp, activation=config.activation("activation_function", "gelu_new")),
         tied=config.flag("tie_word_embeddings", True),
-        dropout=config.real("resid_pdrop", 0.1),
     )
 
 
 def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
     return {
-        "vocab_size": spec.vocab,
-        "n_positions": spec.context,
-        "n_embd": spec.width,
-        "n_layer": spec.depth,
-        "n_head": spec.attention.heads,
-        "n_inner": spec.mlp.hidden,
-        "activation_function": {"gelu_tanh": "gelu_new"}.get(spec.mlp.activation, spec.mlp.activation),
+        **hf_shape(spec, _NAMES),
+        "activation_function": hf_activation(spec),
         "layer_norm_epsilon": spec.norm.eps,
         "scale_attn_weights": spec.attention.scale is None,
         "tie_word_embeddings": spec.tied,
-        "resid_pdrop": spec.dropout,
         "embd_pdrop": spec.dropout,
         "attn_pdrop": spec.dropout,
     }

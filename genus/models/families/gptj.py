@@ -1,37 +1,39 @@
 """GPT-J (EleutherAI, 2021). Against GPT-2: rotary positions on the first dimensions of each head, attention and MLP side
 by side after one norm, no biases in attention, a head of its own with a bias."""
 
+from dataclasses import replace
 from typing import Any
 
-from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_shape
 from genus.models.initialise import Init
 from genus.models.rules import Rename
-from genus.models.spec import Attention, DecoderSpec, Mlp, Norm, Rotary
+from genus.models.spec import DecoderSpec, Mlp, Norm, Rotary
 
 _SIZES = {"gptj-6b": Shape(vocab=50400, context=2048, width=4096, depth=28, heads=16)}
 
 
+_NAMES: Names = {
+    "vocab": ("vocab_size", 50400),
+    "context": ("n_positions", 2048),
+    "width": ("n_embd", 4096),
+    "depth": ("n_layer", 28),
+    "heads": ("n_head", 16),
+    "hidden": ("n_inner", None),
+    "dropout": ("resid_pdrop", 0.0),
+}
+
+
 def _spec(shape: Shape) -> DecoderSpec:
-    return DecoderSpec(
-        vocab=shape.vocab,
-        context=shape.context,
-        width=shape.width,
-        depth=shape.depth,
+    attention = shape.attention(bias=False, out_bias=False)
+    return shape.spec(
         norm=Norm(),
         # 64 of 256 in the released model; small heads turn whole
-        position=Rotary(dim=min(64, shape.head_dim), pairs="neighbours"),
-        attention=Attention(
-            heads=shape.heads,
-            kv_heads=shape.kv_heads or shape.heads,
-            head_dim=shape.head_dim,
-            bias=False,
-            out_bias=False,
-        ),
+        position=Rotary(dim=min(64, attention.head_dim), pairs="neighbours"),
+        attention=attention,
         mlp=Mlp(hidden=shape.hidden or 4 * shape.width),
         wiring="parallel_one_norm",
         tied=False,
         head_bias=True,
-        dropout=shape.dropout,
     )
 
 
@@ -40,36 +42,23 @@ def _init(spec: DecoderSpec) -> Init:
 
 
 def _spec_from_hf(config: HfConfig) -> DecoderSpec:
-    width, heads = config.whole("n_embd", 4096), config.whole("n_head", 16)
-    return DecoderSpec(
-        vocab=config.whole("vocab_size", 50400),
-        context=config.whole("n_positions", 2048),
-        width=width,
-        depth=config.whole("n_layer", 28),
-        norm=Norm(eps=config.real("layer_norm_epsilon", 1e-5)),
+    spec = _spec(config.shape(_NAMES))
+    return replace(
+        spec,
+        norm=replace(spec.norm, eps=config.real("layer_norm_epsilon", 1e-5)),
         position=Rotary(dim=config.whole("rotary_dim", 64), pairs="neighbours"),
-        attention=Attention(heads=heads, kv_heads=heads, head_dim=head_dim(width, heads), bias=False, out_bias=False),
-        mlp=Mlp(hidden=config.whole("n_inner", 4 * width), activation=config.activation("activation_function", "gelu_new")),
-        wiring="parallel_one_norm",
+        mlp=replace(spec.mlp, activation=config.activation("activation_function", "gelu_new")),
         tied=config.flag("tie_word_embeddings", False),
-        head_bias=True,
-        dropout=config.real("resid_pdrop", 0.0),
     )
 
 
 def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
     return {
-        "vocab_size": spec.vocab,
-        "n_positions": spec.context,
-        "n_embd": spec.width,
-        "n_layer": spec.depth,
-        "n_head": spec.attention.heads,
-        "n_inner": spec.mlp.hidden,
+        **hf_shape(spec, _NAMES),
         "rotary_dim": spec.position.dim if isinstance(spec.position, Rotary) else None,
-        "activation_function": {"gelu_tanh": "gelu_new"}.get(spec.mlp.activation, spec.mlp.activation),
+        "activation_function": hf_activation(spec),
         "layer_norm_epsilon": spec.norm.eps,
         "tie_word_embeddings": spec.tied,
-        "resid_pdrop": spec.dropout,
         "embd_pdrop": spec.dropout,
         "attn_pdrop": spec.dropout,
     }

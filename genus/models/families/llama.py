@@ -1,13 +1,14 @@
 """LLaMA (Meta, 2023; arXiv 2302.13971). Against GPT-2: RMSNorm, rotary positions, a gated SiLU MLP, no biases, a head of
 its own; larger sizes of version 2 and all of version 3 share keys and values between heads (GQA)."""
 
+from dataclasses import replace
 from typing import Any
 
 from genus.core.errors import GenusError
-from genus.models.family import Family, HfConfig, Shape, head_dim
+from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_shape
 from genus.models.initialise import Init
 from genus.models.rules import Rename
-from genus.models.spec import Attention, DecoderSpec, Mlp, Norm, Rotary
+from genus.models.spec import DecoderSpec, Mlp, Norm, Rotary
 
 _SIZES = {
     "llama-7b": Shape(vocab=32000, context=2048, width=4096, depth=32, heads=32, hidden=11008),
@@ -18,27 +19,29 @@ _SIZES = {
 }
 
 
+_NAMES: Names = {
+    "vocab": ("vocab_size", 32000),
+    "context": ("max_position_embeddings", 2048),
+    "width": ("hidden_size", 4096),
+    "depth": ("num_hidden_layers", 32),
+    "heads": ("num_attention_heads", 32),
+    "kv_heads": ("num_key_value_heads", None),
+    "head_dim": ("head_dim", None),
+    "hidden": ("intermediate_size", 11008),
+}
+
+
 def _spec(shape: Shape) -> DecoderSpec:
     # two thirds of 4 widths keep the gated MLP's parameters at those of a plain one; 64 keeps small models' rows even
     step = 256 if shape.width >= 1024 else 64
     hidden = -(-(8 * shape.width // 3) // step) * step
-    return DecoderSpec(
-        vocab=shape.vocab,
-        context=shape.context,
-        width=shape.width,
-        depth=shape.depth,
+    attention = shape.attention(bias=False, out_bias=False)
+    return shape.spec(
         norm=Norm(kind="rms", eps=1e-5, bias=False),
-        position=Rotary(dim=shape.head_dim),
-        attention=Attention(
-            heads=shape.heads,
-            kv_heads=shape.kv_heads or shape.heads,
-            head_dim=shape.head_dim,
-            bias=False,
-            out_bias=False,
-        ),
+        position=Rotary(dim=attention.head_dim),
+        attention=attention,
         mlp=Mlp(hidden=shape.hidden or hidden, activation="silu", gated=True, bias=False),
         tied=False,
-        dropout=shape.dropout,
     )
 
 
@@ -51,29 +54,14 @@ def _spec_from_hf(config: HfConfig) -> DecoderSpec:
     rope = config.values.get("rope_parameters") or {}
     if not isinstance(rope, dict) or rope.get("rope_type", "default") != "default":
         raise GenusError(f"{config.where} asks for a rope_type that Genus does not read; it reads 'default'")
-    width, heads = config.whole("hidden_size", 4096), config.whole("num_attention_heads", 32)
-    size = config.whole("head_dim") if config.values.get("head_dim") else head_dim(width, heads)
-    bias = config.flag("attention_bias", False)
-    return DecoderSpec(
-        vocab=config.whole("vocab_size", 32000),
-        context=config.whole("max_position_embeddings", 2048),
-        width=width,
-        depth=config.whole("num_hidden_layers", 32),
-        norm=Norm(kind="rms", eps=config.real("rms_norm_eps", 1e-6), bias=False),
-        position=Rotary(dim=size, base=HfConfig({**config.values, **rope}, config.where).real("rope_theta", 1e4)),
-        attention=Attention(
-            heads=heads,
-            kv_heads=config.whole("num_key_value_heads", heads),
-            head_dim=size,
-            bias=bias,
-            out_bias=bias,
-        ),
-        mlp=Mlp(
-            hidden=config.whole("intermediate_size", 11008),
-            activation=config.activation("hidden_act", "silu"),
-            gated=True,
-            bias=config.flag("mlp_bias", False),
-        ),
+    base = HfConfig({**config.values, **rope}, config.where).real("rope_theta", 1e4)  # older files have it at the top
+    bias, spec = config.flag("attention_bias", False), _spec(config.shape(_NAMES))
+    return replace(
+        spec,
+        norm=replace(spec.norm, eps=config.real("rms_norm_eps", 1e-6)),
+        position=Rotary(dim=spec.attention.head_dim, base=base),
+        attention=replace(spec.attention, bias=bias, out_bias=bias),
+        mlp=replace(spec.mlp, activation=config.activation("hidden_act", "silu"), bias=config.flag("mlp_bias", False)),
         tied=config.flag("tie_word_embeddings", False),
     )
 
@@ -81,15 +69,8 @@ def _spec_from_hf(config: HfConfig) -> DecoderSpec:
 def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
     base = spec.position.base if isinstance(spec.position, Rotary) else None
     return {
-        "vocab_size": spec.vocab,
-        "max_position_embeddings": spec.context,
-        "hidden_size": spec.width,
-        "num_hidden_layers": spec.depth,
-        "num_attention_heads": spec.attention.heads,
-        "num_key_value_heads": spec.attention.kv_heads,
-        "head_dim": spec.attention.head_dim,
-        "intermediate_size": spec.mlp.hidden,
-        "hidden_act": spec.mlp.activation,
+        **hf_shape(spec, _NAMES),
+        "hidden_act": hf_activation(spec),
         "rms_norm_eps": spec.norm.eps,
         "rope_theta": base,  # read by libraries older than rope_parameters
         "rope_parameters": {"rope_theta": base, "rope_type": "default"},
