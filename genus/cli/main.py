@@ -49,6 +49,7 @@ def make_app(described: Collection[str] = ()) -> App:
         name="genus",
         help="The open GPT family: from a folder of text to a GPT that you own.",
         help_epilogue=_EPILOGUE,
+        help_format="plaintext",  # rendering Markdown would cost `genus --help` 50 ms
         version=_version,
         default_parameter=Parameter(negative=()),
         result_action="return_value",
@@ -59,7 +60,8 @@ def make_app(described: Collection[str] = ()) -> App:
     for place, (name, text) in enumerate(COMMANDS.items()):
         function = "import_" if name == "import" else name
         line = None if name in described else text
-        app.command(f"genus.cli.{function}:{function}", name=name, help=line, sort_key=place)
+        home = f"genus.cli.{function}:{function}"
+        app.command(home, name=name, help=line, sort_key=place, help_format="markdown")
     return app
 
 

@@ -35,8 +35,10 @@ _TIED_HEAD = "lm_head.weight"  # which some files repeat beside the embedding
 def read_spec(folder: Path) -> tuple[DecoderSpec, Family]:
     """The spec and family of a model folder, from its config.json alone. Raises GenusError for what Genus cannot read."""
     path = folder / "config.json"
+    if not folder.is_dir():
+        raise GenusError(f"{folder} is not a folder that exists; name one that holds config.json and model.safetensors")
     if not path.is_file():
-        raise GenusError(f"{folder} is not a model folder: it has no config.json; name a folder that `genus` saved")
+        raise GenusError(f"{folder} has no config.json; name a model folder, such as one that `genus` saved")
     values = read_json(path)
     if not isinstance(values, dict):
         raise GenusError(f"{path} is not a JSON object; take it from the model's publisher again")

@@ -226,7 +226,7 @@ def test_f47_an_index_that_leads_out_of_the_folder(folder):
 def test_an_empty_or_missing_folder(tmp_path):
     with pytest.raises(GenusError, match=r"no config\.json"):
         load(tmp_path)
-    with pytest.raises(GenusError, match="not a model folder"):
+    with pytest.raises(GenusError, match="not a folder that exists"):
         load(tmp_path / "missing")
 
 
