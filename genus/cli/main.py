@@ -9,6 +9,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,15 @@ def main() -> None:
     sys.exit(_run(sys.argv[1:]))
 
 
-def bind_stage(stage: str, values: dict[str, Any], source: str) -> tuple[Callable[[], None], Any]:
-    """A stage ready to be called, and its resolved recipe, from the values of a recipe file called `source`."""
+def bind_stage(stage: str, values: dict[str, Any], source: str) -> tuple[Callable[..., None], Any]:
+    """A stage ready to be called, and its resolved recipe, from the values of a recipe file called `source`.
+
+    The call takes the stage's flags that are not of the recipe, such as `restart`.
+    """
     app = make_app()
     app.config = (Dict({stage: values}, source=source), _check_types)
     command, bound, _ = app.parse_args([stage])
-    return lambda: command(*bound.args, **bound.kwargs), bound.arguments["config"]
+    return partial(command, *bound.args, **bound.kwargs), bound.arguments["config"]
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -1,6 +1,7 @@
 """`genus run`: a folder of stage recipes, in order, each skipped while its recipe and inputs are as they were."""
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from hashlib import sha256 as sha256_of
 from pathlib import Path
@@ -61,13 +62,13 @@ def run_stages(folder: Path, out: Path | None, changes: Changes, restart: bool =
         done: dict[str, Any] = read_json(record) if record.exists() and not restart else {}
         ready = [_Stage.bind(recipe, home, out, changes) for recipe in recipes]  # all checked before any works
         for stage in ready:
-            before = {"recipe": as_dict(stage.config), "inputs": stage.inputs()}
-            if done.get(stage.name) == before and stage.product.exists():
+            now = {"recipe": as_dict(stage.config), "inputs": stage.inputs()}
+            if done.get(stage.recipe) == now and stage.product.exists():
                 say(f"{stage.name}: nothing has changed, skipped")
                 continue
             say(f"{stage.name}: started")
             stage.call(restart)
-            done[stage.name] = {**before, "inputs": stage.inputs()}
+            done[stage.recipe] = {**now, "inputs": stage.inputs()}
             write_json(record, done)
     return out
 
@@ -77,7 +78,8 @@ class _Stage:
     """One recipe, resolved."""
 
     name: str
-    command: Any
+    recipe: str  # the file's name; a folder may hold a stage twice
+    command: Callable[..., None]
     config: Any
 
     @classmethod
@@ -85,7 +87,7 @@ class _Stage:
         name = recipe.stem.split("-", 1)[1]
         values = merge(_move(read_recipe(recipe), home, out), changes.get(name, {}))
         command, config = bind_stage(name, values, str(recipe))
-        return cls(name, command, config)
+        return cls(name, recipe.name, command, config)
 
     def call(self, restart: bool) -> None:
         self.command(**({"restart": True} if restart and self.name == "pretrain" else {}))

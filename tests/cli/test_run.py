@@ -92,6 +92,24 @@ def test_changed_text_is_named_not_used_silently(made, text, capsys):
     assert again(text, made) == 0
 
 
+def test_restart_makes_everything_again(made, text, capsys):
+    assert again(text, made, "--set", "pretrain.seed=5", "--restart") == 0
+    said = capsys.readouterr().err
+    assert "skipped" not in said
+    assert said.count(": started") == len(cli.STAGES)
+    assert again(text, made, "--restart") == 0  # as the other tests expect it
+
+
+def test_a_folder_may_hold_a_stage_twice(made, tmp_path, capsys):
+    for number, name in enumerate(("one", "two")):
+        recipe = f'model = "{made}/model"\ncorpus = "{made}/corpus"\nout = "{tmp_path}/{name}.json"\nreferences = false\n'
+        (tmp_path / f"{number}-evaluate.toml").write_text(recipe)
+    for skipped in (0, 2):
+        assert cli._run(["run", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+        assert capsys.readouterr().err.count("skipped") == skipped
+    assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
+
+
 def test_generate_from_the_shell(made, capsys, monkeypatch):
     arguments = [str(made / "model"), "--max-tokens", "8", "--seed", "3"]
     assert cli._run(["generate", *arguments[:1], "the people", *arguments[1:]]) == 0
