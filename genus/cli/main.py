@@ -119,7 +119,7 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
             sentence, code = str(error), 1
         case BrokenPipeError():  # the reader of our output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return 1
         case _:
             detail = f"{type(error).__name__}: {error}"
             sentence, code = f"{detail} (a defect of Genus; `--debug` shows where, please report it)", 1

@@ -22,7 +22,8 @@ def set_quiet(quiet: bool) -> None:
 def say(line: str) -> None:
     """One line for the person, on standard error, so that standard output stays for results."""
     if not _quiet:
-        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more: no reason to lose hours of work
+            print(line, file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

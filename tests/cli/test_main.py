@@ -125,6 +125,18 @@ def test_exit_codes(capsys, monkeypatch, raised, code, said):
     assert "Traceback" not in sentence
 
 
+def test_work_goes_on_when_nobody_reads_its_lines(tmp_path):
+    """As under `| head -1`: the stage is finished all the same."""
+    text = tmp_path / "text.txt"
+    text.write_text("a line of text and then another\n" * 500)
+    command = [str(Path(sys.executable).with_name("genus")), "corpus", "--source", str(text), "--out", str(tmp_path / "out")]
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert subprocess.run(command, stderr=writer, check=False).returncode == 0
+    os.close(writer)
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
 def test_debug_shows_the_traceback():
     done = run("generate", "missing-model", "--debug")
     assert "Traceback" in done.stderr
