@@ -15,6 +15,7 @@ from genus.cli.run import parse_changes
 from genus.core.errors import GenusError
 from tests.train.tiny import WORDS
 
+pytestmark = pytest.mark.xdist_group("demo")  # one worker makes the run that these share
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--set", "pretrain.tokens=4096", "--set", "pretrain.model.width=24", "--set", "pretrain.model.heads=2",
          "--set", "pretrain.model.depth=1", "--set", "pretrain.every.sample=1"]  # fmt: skip

@@ -18,6 +18,8 @@ from genus.train.pretrain import pretrain
 from genus.train.recipe import Every, ModelRecipe, Optim
 from tests.train.tiny import tiny_recipe
 
+pytestmark = pytest.mark.xdist_group("trajectories")  # one worker makes the straight run that these share
+
 CHILD = """
 import sys
 from pathlib import Path
