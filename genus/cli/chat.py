@@ -64,7 +64,8 @@ def _recent(model: "Model", text: str, max_tokens: int) -> str:
     if len(ids) <= room:
         return text
     print(f"(the first {len(ids) - room} tokens no longer fit the context of {model.spec.context})", file=sys.stderr)
-    while len(ids) > room:  # cutting between tokens may encode otherwise, and longer
-        text = model.tokenizer.decode(ids[-room:]).lstrip("\ufffd")
-        ids, room = model.prompt_ids(text), room if len(model.prompt_ids(text)) <= room else room - 1
+    for keep in range(room, 0, -1):  # a text cut between tokens may encode otherwise, and longer
+        text = model.tokenizer.decode(ids[-keep:]).lstrip("\ufffd")
+        if len(model.prompt_ids(text)) <= room:
+            break
     return text
