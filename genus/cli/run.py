@@ -68,7 +68,7 @@ def run_stages(folder: Path, out: Path | None, changes: Changes, restart: bool =
                 continue
             say(f"{stage.name}: started")
             stage.call(restart)
-            done[stage.recipe] = {**now, "inputs": stage.inputs()}
+            done[stage.recipe] = now
             write_json(record, done)
     return out
 
