@@ -206,9 +206,9 @@ def _litgpt_config(spec: DecoderSpec, family: str) -> dict[str, Any]:
         "norm_eps": spec.norm.eps,
         "parallel_residual": False,
         "attn_bias": spec.attention.bias,
-        "bias": spec.mlp.bias,
+        "bias": spec.each_mlp.bias,
         "rotary_percentage": 1.0 if llama else 0.25,
-        "intermediate_size": spec.mlp.hidden,
+        "intermediate_size": spec.each_mlp.hidden,
         "mlp_class_name": "LLaMAMLP" if llama else "GptNeoxMLP",
         "gelu_approximate": "tanh",
     }

@@ -1,6 +1,6 @@
 """What a query may see: the dense reference and the fast training attention, behind one call.
 
-The decoder calls `attend(layer, q, k, v)` and knows nothing else. The engine brings its own, over its cache.
+The decoder calls `attend(layer, q, k, v, sinks)` and knows nothing else. The engine brings its own, over its cache.
 """
 
 from typing import Protocol
@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genus.models.parts.position import alibi_slopes
-from genus.models.spec import Alibi, DecoderSpec
+from genus.models.spec import Alibi, DecoderSpec, Strided, Window
 
-__all__ = ["Attend", "DenseAttend", "FastAttend", "alibi_bias"]
+__all__ = ["Attend", "DenseAttend", "FastAttend", "fused", "make_mask"]
 
 
 class Attend(Protocol):
-    """q (batch, time, heads, head_dim), k and v (batch, time, kv_heads, head_dim) -> as q."""
+    """q (batch, time, heads, head_dim), k and v (batch, time, kv_heads, head_dim), sinks None or (heads,) -> as q."""
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor: ...
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor: ...
 
 
 class DenseAttend:
@@ -30,70 +30,157 @@ class DenseAttend:
     def __init__(self, spec: DecoderSpec, documents: Tensor | None = None) -> None:
         self.spec, self.documents = spec, documents
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
         part, time = self.spec.attention, q.shape[1]
         groups = part.heads // part.kv_heads  # query head h reads key head h // groups
         k, v = k.repeat_interleave(groups, dim=2), v.repeat_interleave(groups, dim=2)
         scores = torch.einsum("bqhd,bkhd->bhqk", q.float(), k.float()) * _scale(self.spec)
         index = torch.arange(time, device=q.device)
         if isinstance(self.spec.position, Alibi):
-            scores = scores + alibi_bias(part.heads, index, index)
-        hidden = index[:, None] < index[None, :]  # (query, key)
+            scores = scores + _alibi(part.heads, index[:, None] - index[None, :])
+        seen = _seen(part.window(layer), index[:, None] - index[None, :])
         if self.documents is not None:
-            hidden = hidden | (self.documents[:, :, None] != self.documents[:, None, :])[:, None]
-        weights = scores.masked_fill(hidden, float("-inf")).softmax(-1).to(v.dtype)
+            seen = seen & (self.documents[:, :, None] == self.documents[:, None, :])[:, None]
+        scores = scores.masked_fill(~seen, float("-inf"))
+        if sinks is not None:  # one more column, whose value is nothing
+            scores = torch.cat((scores, sinks.float()[:, None, None].expand(*scores.shape[:3], 1)), dim=-1)
+        weights = scores.softmax(-1)[..., :time].to(v.dtype)
         return torch.einsum("bhqk,bkhd->bqhd", weights, v)
 
 
 class FastAttend:
     """Training attention through PyTorch's fused kernels; scores are never stored where the kernel allows it.
 
-    `documents` as in DenseAttend; None means that each row is one document, which lets the kernel skip half the work.
-    `dropout` is the chance that a weight is dropped.
+    A layer with a window does the work of the window only. `documents` as in DenseAttend; None means that each row is one
+    document, which lets the kernel skip half the work. `dropout` is the chance that a weight is dropped.
     """
 
     def __init__(self, spec: DecoderSpec, documents: Tensor | None = None, dropout: float = 0.0) -> None:
         self.spec, self.dropout, self.documents = spec, dropout, documents
-        self.mask: Tensor | None = None  # one for all layers, made at the first
+        self.masks: dict[tuple[int, ...], Tensor | None] = {}  # shared by the layers, by shape
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        part = self.spec.attention
-        if self.mask is None:
-            self.mask = self._make_mask(q)
-        out = F.scaled_dot_product_attention(
-            q.transpose(1, 2),  # (batch, heads, time, head_dim)
-            k.transpose(1, 2),
-            v.transpose(1, 2),
-            attn_mask=self.mask,
-            is_causal=self.mask is None,
-            dropout_p=self.dropout,
-            scale=_scale(self.spec),
-            enable_gqa=part.kv_heads != part.heads,
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
+        window = self.spec.attention.window(layer)
+        if isinstance(window, Strided):
+            return self._strided(window.stride, (q, k, v), sinks)
+        if window is not None and window < q.shape[1]:
+            return self._banded(window, (q, k, v), sinks)
+        return self._causal((q, k, v), sinks, self.documents)
+
+    def _causal(self, qkv: "_Qkv", sinks: Tensor | None, documents: Tensor | None, step: int = 1) -> Tensor:
+        """All of the past, of rows whose neighbours are `step` places apart."""
+        index = torch.arange(qkv[0].shape[1], device=qkv[0].device)
+        return self._fused(qkv, sinks, (None, index, index, step), (documents, documents))
+
+    def _strided(self, stride: int, qkv: "_Qkv", sinks: Tensor | None) -> Tensor:
+        """Places that are equal modulo the stride see each other and nobody else: each such set is a row of its own."""
+        batch, time = qkv[0].shape[:2]
+
+        def deal(x: Tensor) -> Tensor:
+            x = torch.cat((x, x.new_zeros(batch, -time % stride, *x.shape[2:])), dim=1)  # later keys, seen by no real query
+            return x.unflatten(1, (-1, stride)).transpose(1, 2).flatten(0, 1)  # (batch * stride, time / stride, ...)
+
+        q, k, v = map(deal, qkv)
+        out = self._causal((q, k, v), sinks, None if self.documents is None else deal(self.documents), stride)
+        return out.unflatten(0, (batch, stride)).transpose(1, 2).flatten(1, 2)[:, :time]
+
+    def _banded(self, band: int, qkv: "_Qkv", sinks: Tensor | None) -> Tensor:
+        """Queries in blocks of `band`: each block sees keys of its own and of the block before, so work grows with time."""
+        time, ids = qkv[0].shape[1], self.documents
+        first = self._causal(
+            tuple(x[:, :band] for x in qkv),  # type: ignore[arg-type]
+            sinks,
+            None if ids is None else ids[:, :band],
         )
-        return out.transpose(1, 2)
+        q, k, v = qkv
+        blocks = _blocks(q[:, band:], band, band), _blocks(k, 2 * band, band), _blocks(v, 2 * band, band)
+        documents = (None, None) if ids is None else (_blocks(ids[:, band:], band, band), _blocks(ids, 2 * band, band))
+        index = torch.arange(2 * band, device=q.device)
+        later = self._fused(blocks, sinks, (band, index[band:], index, 1), documents)
+        later = later.unflatten(0, (len(q), -1)).flatten(1, 2)  # (batch, time - band and padding, heads, head_dim)
+        return torch.cat((first, later[:, : time - band]), dim=1)
 
-    def _make_mask(self, q: Tensor) -> Tensor | None:
-        """None for plain causal; else (batch or 1, heads or 1, query, key): True where seen, or the bias to add."""
-        alibi = isinstance(self.spec.position, Alibi)
-        if self.documents is None and not alibi:
-            return None
-        index = torch.arange(q.shape[1], device=q.device)
-        seen = (index[:, None] >= index[None, :])[None, None]
-        if self.documents is not None:
-            seen = seen & (self.documents[:, :, None] == self.documents[:, None, :])[:, None]
-        if not alibi:
-            return seen
-        bias = alibi_bias(self.spec.attention.heads, index, index)
-        return bias.masked_fill(~seen, float("-inf")).to(q.dtype)
+    def _fused(self, qkv: "_Qkv", sinks: Tensor | None, place: "_Place", documents: "_Documents") -> Tensor:
+        window, queries, keys, step = place
+        shape = (len(queries), len(keys), step)
+        if shape not in self.masks:
+            plain = window is None and documents[0] is None and not isinstance(self.spec.position, Alibi)
+            self.masks[shape] = None if plain else make_mask(self.spec, window, queries * step, keys * step, documents)
+        return fused(self.spec, qkv, self.masks[shape], sinks, self.dropout)
 
 
-def alibi_bias(heads: int, queries: Tensor, keys: Tensor) -> Tensor:
-    """slope * (key - query), (heads, queries, keys), from their places in the row, fp32.
+_Qkv = tuple[Tensor, Tensor, Tensor]
+_Place = tuple[Window, Tensor, Tensor, int]  # window, places of queries and keys, and how far apart neighbours are
+_Documents = tuple[Tensor | None, Tensor | None]  # of queries and keys, (batch, time)
+
+
+def fused(spec: DecoderSpec, qkv: _Qkv, mask: Tensor | None, sinks: Tensor | None, dropout: float = 0.0) -> Tensor:
+    """PyTorch's attention over q (batch, time, heads, head_dim), k, v -> as q. No mask: causal where q has many places."""
+    q, k, v = qkv
+    size, causal = q.shape[-1], mask is None and q.shape[1] > 1
+    if sinks is not None:
+        q, k, v, mask = _with_sink(qkv, mask, sinks / _scale(spec), causal)
+    out = F.scaled_dot_product_attention(
+        q.transpose(1, 2),  # (batch, heads, time, head_dim)
+        k.transpose(1, 2),
+        v.transpose(1, 2),
+        attn_mask=mask if mask is None or mask.dtype == torch.bool else mask.to(q.dtype),
+        is_causal=causal,
+        dropout_p=dropout,
+        scale=_scale(spec),
+        enable_gqa=q.shape[2] != k.shape[2],
+    ).transpose(1, 2)
+    return out if sinks is None else out[:, -qkv[0].shape[1] :, :, :size]
+
+
+def _with_sink(qkv: _Qkv, mask: Tensor | None, scores: Tensor, causal: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """A first key that everybody sees and whose value is nothing. It meets only a dimension of the queries that is added
+    to hold the sink's score, so that no score need be written out and gradients reach the sink."""
+    q, k, v = qkv
+    q = torch.cat((q, scores.to(q.dtype)[:, None].expand(*q.shape[:3], 1)), dim=-1)
+    k, v = F.pad(k, (0, 1, 0, 0, 1, 0)), F.pad(v, (0, 1, 0, 0, 1, 0))
+    k[:, 0, :, -1] = 1
+    if causal:
+        q = F.pad(q, (0, 0, 0, 0, 1, 0))  # a first query too, which keeps the diagonal where it was
+    if mask is not None:
+        mask = F.pad(mask, (1, 0), value=mask.dtype == torch.bool)  # True where seen, or 0 to add
+    return q, k, v, mask
+
+
+def make_mask(
+    spec: DecoderSpec, window: Window, queries: Tensor, keys: Tensor, documents: _Documents = (None, None)
+) -> Tensor:
+    """(batch or 1, heads or 1, queries, keys) for places in the row: True where seen; with ALiBi the bias to add, fp32."""
+    distance = queries[:, None] - keys[None, :]
+    seen = _seen(window, distance)[None, None]
+    mine, theirs = documents
+    if mine is not None and theirs is not None:
+        seen = seen & (mine[:, :, None] == theirs[:, None, :])[:, None]
+    if not isinstance(spec.position, Alibi):
+        return seen
+    return _alibi(spec.attention.heads, distance).masked_fill(~seen, float("-inf"))
+
+
+def _seen(window: Window, distance: Tensor) -> Tensor:
+    """Whether a key `distance` places back is seen, causality included."""
+    seen = distance >= 0
+    if isinstance(window, Strided):
+        return seen & (distance % window.stride == 0)
+    return seen if window is None else seen & (distance < window)
+
+
+def _alibi(heads: int, distance: Tensor) -> Tensor:
+    """-slope * distance, (heads, queries, keys), fp32.
 
     BLOOM writes slope * key; softmax does not see the difference, which is constant along a row.
     """
-    distance = (keys[None, :] - queries[:, None]).float()
-    return alibi_slopes(heads).to(distance.device)[:, None, None] * distance
+    return -alibi_slopes(heads).to(distance.device)[:, None, None] * distance.float()
+
+
+def _blocks(x: Tensor, size: int, step: int) -> Tensor:
+    """Pieces of `size` along time, every `step`, as rows: (batch, time, ...) -> (batch * pieces, size, ...)."""
+    x = torch.cat((x, x.new_zeros(len(x), -x.shape[1] % step, *x.shape[2:])), dim=1)
+    return x.unfold(1, size, step).movedim(-1, 2).flatten(0, 1)
 
 
 def _scale(spec: DecoderSpec) -> float:

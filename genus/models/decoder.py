@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from genus.models.attend import Attend
 from genus.models.parts.attention import SelfAttention
+from genus.models.parts.experts import ExpertMlps
 from genus.models.parts.mlp import FeedForward
 from genus.models.parts.norm import make_norm
 from genus.models.parts.position import Rotation, rotation
-from genus.models.spec import DecoderSpec, Learned, Rotary
+from genus.models.spec import DecoderSpec, Experts, Learned, Rotary
 
 __all__ = ["Block", "Decoder"]
 
@@ -17,24 +18,30 @@ class Block(nn.Module):
     """Attention and MLP on a residual stream, wired as the spec says.
 
     pre                x = x + attention(norm(x)); x = x + mlp(norm'(x))         (GPT-2)
+    post               x = norm(x + attention(x)); x = norm'(x + mlp(x))         (GPT-1)
+    parallel           x = x + attention(norm(x)) + mlp(norm'(x))                (GPT-NeoX)
     parallel_one_norm  x = x + attention(norm(x)) + mlp(norm(x))                 (GPT-J)
     """
 
     def __init__(self, spec: DecoderSpec, layer: int) -> None:
         super().__init__()
-        self.dropout = spec.dropout
+        self.dropout, self.wiring = spec.dropout, spec.wiring
         self.attention_norm = make_norm(spec.norm, spec.width)
         self.attention = SelfAttention(spec, layer)
-        self.mlp_norm = make_norm(spec.norm, spec.width) if spec.wiring == "pre" else None
-        self.mlp = FeedForward(spec)
+        self.mlp_norm = None if spec.wiring == "parallel_one_norm" else make_norm(spec.norm, spec.width)
+        self.mlp = (ExpertMlps if isinstance(spec.mlp, Experts) else FeedForward)(spec.mlp, spec.width)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, turn: Rotation | None, attend: Attend) -> Tensor:
+        mlp_norm = self.mlp_norm or self.attention_norm
+        if self.wiring == "post":
+            x = self.attention_norm(x + self._drop(self.attention(x, turn, attend)))
+            return mlp_norm(x + self._drop(self.mlp(x)))
         normed = self.attention_norm(x)
         attended = self._drop(self.attention(normed, turn, attend))
-        if self.mlp_norm is None:
-            return x + attended + self._drop(self.mlp(normed))
-        x = x + attended
-        return x + self._drop(self.mlp(self.mlp_norm(x)))
+        if self.wiring == "pre":
+            x = x + attended
+            return x + self._drop(self.mlp(mlp_norm(x)))
+        return x + attended + self._drop(self.mlp(normed if self.mlp_norm is None else mlp_norm(x)))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
@@ -46,16 +53,21 @@ class Decoder(nn.Module):
     def __init__(self, spec: DecoderSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.embed = nn.Embedding(spec.vocab, spec.width)
-        self.position = nn.Embedding(spec.context, spec.width) if isinstance(spec.position, Learned) else None
+        self.embed = nn.Embedding(spec.vocab, spec.embed_width)
+        self.project = nn.Linear(spec.embed_dim, spec.width, bias=False) if spec.embed_dim else None
+        self.offset = spec.position.offset if isinstance(spec.position, Learned) else 0
+        rows = spec.context + self.offset
+        self.position = nn.Embedding(rows, spec.width) if isinstance(spec.position, Learned) else None
         self.embed_norm = make_norm(spec.norm, spec.width) if spec.embed_norm else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.depth))
-        self.norm = make_norm(spec.norm, spec.width)
+        self.norm = nn.Identity() if spec.wiring == "post" else make_norm(spec.norm, spec.width)
 
     def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         x = self.embed(tokens)
+        if self.project is not None:
+            x = self.project(x)
         if self.position is not None:
-            x = x + self.position(positions)
+            x = x + self.position(positions + self.offset)
         if self.embed_norm is not None:
             x = self.embed_norm(x)
         x = F.dropout(x, self.spec.dropout, self.training)

@@ -12,15 +12,20 @@ __all__ = ["LanguageModel", "ScoreHead", "TokenHead"]
 
 
 class TokenHead(nn.Module):
-    """hidden (..., width) -> logits (..., vocab). A tied head reads the embedding's table and owns nothing."""
+    """hidden (..., width) -> logits (..., vocab). A tied head reads the embedding's table and owns none."""
 
     def __init__(self, spec: DecoderSpec) -> None:
         super().__init__()
-        self.weight = None if spec.tied else nn.Parameter(torch.empty(spec.vocab, spec.width))
+        self.scale = spec.head_scale
+        self.project = nn.Linear(spec.width, spec.embed_dim, bias=False) if spec.embed_dim else None
+        self.weight = None if spec.tied else nn.Parameter(torch.empty(spec.vocab, spec.embed_width))
         self.bias = nn.Parameter(torch.zeros(spec.vocab)) if spec.head_bias else None
 
     def forward(self, hidden: Tensor, embed: Tensor) -> Tensor:
-        return F.linear(hidden, embed if self.weight is None else self.weight, self.bias)
+        if self.project is not None:
+            hidden = self.project(hidden)
+        logits = F.linear(hidden, embed if self.weight is None else self.weight, self.bias)
+        return logits if self.scale == 1 else logits * self.scale
 
 
 class ScoreHead(nn.Module):

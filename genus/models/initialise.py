@@ -13,10 +13,10 @@ __all__ = ["Init", "initialise"]
 
 @dataclass(frozen=True, kw_only=True)
 class Init:
-    """Standard deviations. `matrix` None means fan_in ** -0.5; `residual` is for the two maps that write to the stream."""
+    """Standard deviations; None means fan_in ** -0.5. `residual` is for the two maps that write to the stream."""
 
     matrix: float | None
-    residual: float
+    residual: float | None
     embed: float
     position: float = 0.02
 
@@ -26,7 +26,7 @@ def initialise(model: LanguageModel, init: Init, seed: int) -> None:
     """Fill every parameter: normal matrices, zero biases, gains of 1. The same seed gives the same weights anywhere."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
-        if parameter.dim() == 1:
+        if parameter.dim() == 1 or name.endswith("bias"):
             parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
         else:
             parameter.copy_(_normal(parameter, _deviation(name, parameter, init), generator))
@@ -37,9 +37,8 @@ def _deviation(name: str, parameter: nn.Parameter, init: Init) -> float:
         return init.embed
     if name == "decoder.position.weight":
         return init.position
-    if name.endswith(("attention.out.weight", "mlp.down.weight")):
-        return init.residual
-    return init.matrix if init.matrix is not None else 1 / math.sqrt(parameter.shape[1])
+    chosen = init.residual if name.endswith(("attention.out.weight", "mlp.down.weight")) else init.matrix
+    return chosen if chosen is not None else 1 / math.sqrt(parameter.shape[-1])
 
 
 def _normal(like: Tensor, deviation: float, generator: torch.Generator) -> Tensor:

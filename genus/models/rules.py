@@ -1,7 +1,7 @@
 """How tensors in a family's files become Genus's and back: each rule is declared once and read in both directions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genus.models.spec import DecoderSpec
 
-__all__ = ["FusedByHead", "FusedInThirds", "Rename", "Rule", "Transpose"]
+__all__ = ["OWN_NAMES", "Deinterleave", "FusedByHead", "FusedInThirds", "Rename", "Rule", "Transpose", "renames"]
 
 
 class Rule(ABC):
@@ -46,13 +46,13 @@ class Rename(Rule):
 
 
 class Transpose(Rename):
-    """Theirs is [in, out] (a Conv1D), ours [out, in]. A square matrix hides a forgotten one: parity tests do not."""
+    """Theirs is [..., in, out] (a Conv1D), ours [..., out, in]. A square one hides a forgotten rule: parity tests do not."""
 
     def load(self, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
-        return (tensor.t(),)
+        return (tensor.mT,)
 
     def save(self, spec: DecoderSpec, tensors: Sequence[Tensor]) -> Tensor:
-        return tensors[0].t()
+        return tensors[0].mT
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,32 @@ class FusedByHead(Rule):
     def save(self, spec: DecoderSpec, tensors: Sequence[Tensor]) -> Tensor:
         heads = (spec.attention.heads, spec.attention.head_dim)
         return torch.stack([part.unflatten(0, heads) for part in tensors], dim=1).flatten(0, 2)
+
+
+@dataclass(frozen=True)
+class Deinterleave(Rule):
+    """Gate and up in turn along theirs' last dimension: weights [experts, in, 2 out] or biases [experts, 2 out]."""
+
+    theirs: str
+    ours: tuple[str, ...]
+
+    def load(self, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
+        parts = tensor[..., 0::2], tensor[..., 1::2]
+        return [part.mT if part.dim() == 3 else part for part in parts]
+
+    def save(self, spec: DecoderSpec, tensors: Sequence[Tensor]) -> Tensor:
+        parts = [part.mT if part.dim() == 3 else part for part in tensors]
+        return torch.stack(parts, dim=-1).flatten(-2)
+
+
+def renames(names: Mapping[str, str], kinds: Sequence[str] = ("weight", "bias")) -> tuple[Rule, ...]:
+    """Theirs -> ours for modules: the tensors of each that a spec has."""
+    return tuple(Rename(f"{theirs}.{kind}", f"{ours}.{kind}") for theirs, ours in names.items() for kind in kinds)
+
+
+_ATTENTION = ("attention_norm", "attention.q", "attention.k", "attention.v", "attention.out")
+_BLOCK = (*_ATTENTION, "mlp_norm", "mlp.up", "mlp.gate", "mlp.down")
+_OWN = ("decoder.embed", "decoder.position", *(f"decoder.blocks.{{i}}.{part}" for part in _BLOCK), "decoder.norm", "head")
+
+OWN_NAMES = renames({name: name for name in _OWN})
+"""Genus's own names, for families whose authors never published any."""

@@ -198,8 +198,9 @@ def test_names_without_the_prefix_and_dead_buffers_are_accepted(tmp_path):
     ({"model_type": None}, "not one that Genus reads"),
     ({"hidden_act": "mish"}, "'mish'"),
     ({"rms_norm_eps": "nan"}, "rms_norm_eps"),
-    ({"rope_parameters": {"rope_type": "llama3"}}, "rope_type"),
-    ({"rope_scaling": {"type": "linear", "factor": 2}}, "rope_scaling"),
+    ({"rope_parameters": {"rope_type": "llama3"}}, "original_max_position_embeddings"),
+    ({"rope_scaling": {"type": "linear", "factor": 2}}, "rope_type"),
+    ({"rope_scaling": [1]}, "rope_parameters"),
     ({"vocab_size": 10**10}, "vocab"),
 ])  # fmt: skip
 def test_f47_configs(folder, values, match):

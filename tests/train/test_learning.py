@@ -32,7 +32,8 @@ def test_each_family_overfits_eight_rows(family):
     state, rows = make_state(family), eight_rows()
     steps = [[rows]] * 150
     losses = [step.loss for step in train_steps(state, steps, lambda b: next_token(state.model, b), lambda _: 1e-2, 1.0)]
-    assert losses[0] == pytest.approx(math.log(40), rel=0.2)  # knows nothing, and is not sure of it
+    # knows nothing, and is not sure of it; PaLM's large table makes it expect the token it has just read
+    assert losses[0] == pytest.approx(math.log(40), rel=0.4 if family == "palm" else 0.2)
     assert losses[-1] < 0.1
 
 

@@ -9,7 +9,20 @@ from genus.models.spec import DecoderSpec
 
 __all__ = ["FAMILIES", "family_named", "family_of", "spec_of"]
 
-FAMILIES = ("bloom", "gpt2", "gptj", "llama")
+FAMILIES = (
+    "gpt1",
+    "gpt2",
+    "gpt3",
+    "gpt_neo",
+    "gptj",
+    "gpt_neox",
+    "opt",
+    "bloom",
+    "palm",
+    "galactica",
+    "llama",
+    "gpt_oss",
+)
 
 
 def family_named(name: str) -> Family:

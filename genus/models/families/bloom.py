@@ -6,18 +6,17 @@ from typing import Any
 
 from genus.models.family import Family, HfConfig, Names, Shape, hf_shape
 from genus.models.initialise import Init
-from genus.models.rules import FusedByHead, Rename
+from genus.models.rules import FusedByHead, Rename, renames
 from genus.models.spec import Alibi, DecoderSpec, Mlp, Norm
 
-_SIZES = {
-    "bloom-560m": Shape(vocab=250880, context=2048, width=1024, depth=24, heads=16),
-    "bloom-1b1": Shape(vocab=250880, context=2048, width=1536, depth=24, heads=16),
-    "bloom-1b7": Shape(vocab=250880, context=2048, width=2048, depth=24, heads=16),
-    "bloom-3b": Shape(vocab=250880, context=2048, width=2560, depth=30, heads=32),
-    "bloom-7b1": Shape(vocab=250880, context=2048, width=4096, depth=30, heads=32),
-    "bloom": Shape(vocab=250880, context=2048, width=14336, depth=70, heads=112),
+_SIZES = {  # width, depth, heads
+    "bloom-560m": (1024, 24, 16),
+    "bloom-1b1": (1536, 24, 16),
+    "bloom-1b7": (2048, 24, 16),
+    "bloom-3b": (2560, 30, 32),
+    "bloom-7b1": (4096, 30, 32),
+    "bloom-176b": (14336, 70, 112),
 }
-
 
 _NAMES: Names = {
     "vocab": ("vocab_size", 250880),
@@ -66,7 +65,7 @@ def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
 
 _THEIRS, _OURS = "transformer.h.{i}", "decoder.blocks.{i}"
 _ATTENTION = [f"{_OURS}.attention.{part}" for part in "qkv"]
-_SAME = {  # both weight and bias, under another name
+_SAME = {
     "transformer.word_embeddings_layernorm": "decoder.embed_norm",
     f"{_THEIRS}.input_layernorm": f"{_OURS}.attention_norm",
     f"{_THEIRS}.self_attention.dense": f"{_OURS}.attention.out",
@@ -81,7 +80,10 @@ FAMILY = Family(
     title="BLOOM (2022)",
     model_type="bloom",
     architecture="BloomForCausalLM",
-    sizes=_SIZES,
+    sizes={
+        name: _spec(Shape(vocab=250880, context=2048, width=width, depth=depth, heads=heads))
+        for name, (width, depth, heads) in _SIZES.items()
+    },
     spec=_spec,
     init=_init,
     spec_from_hf=_spec_from_hf,
@@ -89,8 +91,7 @@ FAMILY = Family(
     prefix="transformer.",
     rules=(
         Rename("transformer.word_embeddings.weight", "decoder.embed.weight"),
-        *(Rename(f"{theirs}.weight", f"{ours}.weight") for theirs, ours in _SAME.items()),
-        *(Rename(f"{theirs}.bias", f"{ours}.bias") for theirs, ours in _SAME.items()),
+        *renames(_SAME),
         FusedByHead(f"{_THEIRS}.self_attention.query_key_value.weight", tuple(f"{part}.weight" for part in _ATTENTION)),
         FusedByHead(f"{_THEIRS}.self_attention.query_key_value.bias", tuple(f"{part}.bias" for part in _ATTENTION)),
         Rename("lm_head.weight", "head.weight"),

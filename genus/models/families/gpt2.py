@@ -6,16 +6,15 @@ from typing import Any
 
 from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_shape
 from genus.models.initialise import Init
-from genus.models.rules import FusedInThirds, Rename, Transpose
+from genus.models.rules import FusedInThirds, Rename, Transpose, renames
 from genus.models.spec import DecoderSpec, Learned, Mlp, Norm
 
-_SIZES = {
-    "gpt2": Shape(vocab=50257, context=1024, width=768, depth=12, heads=12),
-    "gpt2-medium": Shape(vocab=50257, context=1024, width=1024, depth=24, heads=16),
-    "gpt2-large": Shape(vocab=50257, context=1024, width=1280, depth=36, heads=20),
-    "gpt2-xl": Shape(vocab=50257, context=1024, width=1600, depth=48, heads=25),
+_SIZES = {  # width, depth, heads
+    "gpt2": (768, 12, 12),
+    "gpt2-medium": (1024, 24, 16),
+    "gpt2-large": (1280, 36, 20),
+    "gpt2-xl": (1600, 48, 25),
 }
-
 
 _NAMES: Names = {
     "vocab": ("vocab_size", 50257),
@@ -47,7 +46,7 @@ def _spec_from_hf(config: HfConfig) -> DecoderSpec:
         spec,
         norm=replace(spec.norm, eps=config.real("layer_norm_epsilon", 1e-5)),
         attention=replace(spec.attention, scale=None if config.flag("scale_attn_weights", True) else 1.0),
-        mlp=replace(spec.mlp, activation=config.activation("activation_function", "gelu_new")),
+        mlp=replace(spec.each_mlp, activation=config.activation("activation_function", "gelu_new")),
         tied=config.flag("tie_word_embeddings", True),
     )
 
@@ -66,13 +65,17 @@ def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
 
 _THEIRS, _OURS = "transformer.h.{i}", "decoder.blocks.{i}"
 _ATTENTION = [f"{_OURS}.attention.{part}" for part in "qkv"]
+_TRANSPOSED = {"attn.c_proj": "attention.out", "mlp.c_fc": "mlp.up", "mlp.c_proj": "mlp.down"}
 
 FAMILY = Family(
     name="gpt2",
     title="GPT-2 (2019)",
     model_type="gpt2",
     architecture="GPT2LMHeadModel",
-    sizes=_SIZES,
+    sizes={
+        name: _spec(Shape(vocab=50257, context=1024, width=width, depth=depth, heads=heads))
+        for name, (width, depth, heads) in _SIZES.items()
+    },
     spec=_spec,
     init=_init,
     spec_from_hf=_spec_from_hf,
@@ -82,20 +85,12 @@ FAMILY = Family(
     rules=(
         Rename("transformer.wte.weight", "decoder.embed.weight"),
         Rename("transformer.wpe.weight", "decoder.position.weight"),
-        Rename(f"{_THEIRS}.ln_1.weight", f"{_OURS}.attention_norm.weight"),
-        Rename(f"{_THEIRS}.ln_1.bias", f"{_OURS}.attention_norm.bias"),
+        *renames({f"{_THEIRS}.ln_1": f"{_OURS}.attention_norm", f"{_THEIRS}.ln_2": f"{_OURS}.mlp_norm"}),
         FusedInThirds(f"{_THEIRS}.attn.c_attn.weight", tuple(f"{part}.weight" for part in _ATTENTION)),
         FusedInThirds(f"{_THEIRS}.attn.c_attn.bias", tuple(f"{part}.bias" for part in _ATTENTION)),
-        Transpose(f"{_THEIRS}.attn.c_proj.weight", f"{_OURS}.attention.out.weight"),
-        Rename(f"{_THEIRS}.attn.c_proj.bias", f"{_OURS}.attention.out.bias"),
-        Rename(f"{_THEIRS}.ln_2.weight", f"{_OURS}.mlp_norm.weight"),
-        Rename(f"{_THEIRS}.ln_2.bias", f"{_OURS}.mlp_norm.bias"),
-        Transpose(f"{_THEIRS}.mlp.c_fc.weight", f"{_OURS}.mlp.up.weight"),
-        Rename(f"{_THEIRS}.mlp.c_fc.bias", f"{_OURS}.mlp.up.bias"),
-        Transpose(f"{_THEIRS}.mlp.c_proj.weight", f"{_OURS}.mlp.down.weight"),
-        Rename(f"{_THEIRS}.mlp.c_proj.bias", f"{_OURS}.mlp.down.bias"),
-        Rename("transformer.ln_f.weight", "decoder.norm.weight"),
-        Rename("transformer.ln_f.bias", "decoder.norm.bias"),
+        *(Transpose(f"{_THEIRS}.{theirs}.weight", f"{_OURS}.{ours}.weight") for theirs, ours in _TRANSPOSED.items()),
+        *(Rename(f"{_THEIRS}.{theirs}.bias", f"{_OURS}.{ours}.bias") for theirs, ours in _TRANSPOSED.items()),
+        *renames({"transformer.ln_f": "decoder.norm"}),
         Rename("lm_head.weight", "head.weight"),
     ),
 )

@@ -6,11 +6,8 @@ from typing import Any
 
 from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_shape
 from genus.models.initialise import Init
-from genus.models.rules import Rename
+from genus.models.rules import Rename, renames
 from genus.models.spec import DecoderSpec, Mlp, Norm, Rotary
-
-_SIZES = {"gptj-6b": Shape(vocab=50400, context=2048, width=4096, depth=28, heads=16)}
-
 
 _NAMES: Names = {
     "vocab": ("vocab_size", 50400),
@@ -47,7 +44,7 @@ def _spec_from_hf(config: HfConfig) -> DecoderSpec:
         spec,
         norm=replace(spec.norm, eps=config.real("layer_norm_epsilon", 1e-5)),
         position=Rotary(dim=config.whole("rotary_dim", 64), pairs="neighbours"),
-        mlp=replace(spec.mlp, activation=config.activation("activation_function", "gelu_new")),
+        mlp=replace(spec.each_mlp, activation=config.activation("activation_function", "gelu_new")),
         tied=config.flag("tie_word_embeddings", False),
     )
 
@@ -65,13 +62,22 @@ def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
 
 
 _THEIRS, _OURS = "transformer.h.{i}", "decoder.blocks.{i}"
+_PARTS = {
+    "ln_1": "attention_norm",
+    "attn.q_proj": "attention.q",
+    "attn.k_proj": "attention.k",
+    "attn.v_proj": "attention.v",
+    "attn.out_proj": "attention.out",
+    "mlp.fc_in": "mlp.up",
+    "mlp.fc_out": "mlp.down",
+}
 
 FAMILY = Family(
     name="gptj",
     title="GPT-J (2021)",
     model_type="gptj",
     architecture="GPTJForCausalLM",
-    sizes=_SIZES,
+    sizes={"gptj-6b": _spec(Shape(vocab=50400, context=2048, width=4096, depth=28, heads=16))},
     spec=_spec,
     init=_init,
     spec_from_hf=_spec_from_hf,
@@ -84,19 +90,7 @@ FAMILY = Family(
     ),
     rules=(
         Rename("transformer.wte.weight", "decoder.embed.weight"),
-        Rename(f"{_THEIRS}.ln_1.weight", f"{_OURS}.attention_norm.weight"),
-        Rename(f"{_THEIRS}.ln_1.bias", f"{_OURS}.attention_norm.bias"),
-        Rename(f"{_THEIRS}.attn.q_proj.weight", f"{_OURS}.attention.q.weight"),
-        Rename(f"{_THEIRS}.attn.k_proj.weight", f"{_OURS}.attention.k.weight"),
-        Rename(f"{_THEIRS}.attn.v_proj.weight", f"{_OURS}.attention.v.weight"),
-        Rename(f"{_THEIRS}.attn.out_proj.weight", f"{_OURS}.attention.out.weight"),
-        Rename(f"{_THEIRS}.mlp.fc_in.weight", f"{_OURS}.mlp.up.weight"),
-        Rename(f"{_THEIRS}.mlp.fc_in.bias", f"{_OURS}.mlp.up.bias"),
-        Rename(f"{_THEIRS}.mlp.fc_out.weight", f"{_OURS}.mlp.down.weight"),
-        Rename(f"{_THEIRS}.mlp.fc_out.bias", f"{_OURS}.mlp.down.bias"),
-        Rename("transformer.ln_f.weight", "decoder.norm.weight"),
-        Rename("transformer.ln_f.bias", "decoder.norm.bias"),
-        Rename("lm_head.weight", "head.weight"),
-        Rename("lm_head.bias", "head.bias"),
+        *renames({f"{_THEIRS}.{theirs}": f"{_OURS}.{ours}" for theirs, ours in _PARTS.items()}),
+        *renames({"transformer.ln_f": "decoder.norm", "lm_head": "head"}),
     ),
 )

@@ -4,20 +4,22 @@ its own; larger sizes of version 2 and all of version 3 share keys and values be
 from dataclasses import replace
 from typing import Any
 
-from genus.core.errors import GenusError
-from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_shape
+from genus.models.family import Family, HfConfig, Names, Shape, hf_activation, hf_rotary, hf_shape
 from genus.models.initialise import Init
-from genus.models.rules import Rename
-from genus.models.spec import DecoderSpec, Mlp, Norm, Rotary
+from genus.models.rules import Rename, renames
+from genus.models.spec import DecoderSpec, Llama3, Mlp, Norm, Rotary
 
-_SIZES = {
-    "llama-7b": Shape(vocab=32000, context=2048, width=4096, depth=32, heads=32, hidden=11008),
-    "llama-13b": Shape(vocab=32000, context=2048, width=5120, depth=40, heads=40, hidden=13824),
-    "llama-33b": Shape(vocab=32000, context=2048, width=6656, depth=60, heads=52, hidden=17920),
-    "llama-65b": Shape(vocab=32000, context=2048, width=8192, depth=80, heads=64, hidden=22016),
-    "llama2-70b": Shape(vocab=32000, context=4096, width=8192, depth=80, heads=64, kv_heads=8, hidden=28672),
+_SIZES = {  # width, depth, heads, kv_heads, hidden, context
+    "llama-7b": (4096, 32, 32, 32, 11008, 2048),
+    "llama-13b": (5120, 40, 40, 40, 13824, 2048),
+    "llama-33b": (6656, 60, 52, 52, 17920, 2048),
+    "llama-65b": (8192, 80, 64, 64, 22016, 2048),
+    "llama2-7b": (4096, 32, 32, 32, 11008, 4096),
+    "llama2-13b": (5120, 40, 40, 40, 13824, 4096),
+    "llama2-70b": (8192, 80, 64, 8, 28672, 4096),
+    "llama3-8b": (4096, 32, 32, 8, 14336, 8192),
+    "llama3.1-8b": (4096, 32, 32, 8, 14336, 131072),
 }
-
 
 _NAMES: Names = {
     "vocab": ("vocab_size", 32000),
@@ -49,33 +51,38 @@ def _init(spec: DecoderSpec) -> Init:
     return Init(matrix=0.02, residual=0.02 * (2 * spec.depth) ** -0.5, embed=0.02)  # unpublished; GPT-2's
 
 
+def _published(name: str) -> DecoderSpec:
+    """Version 1 has eps 1e-6; version 3 has a larger vocabulary and base, and 3.1 stretches its turns."""
+    width, depth, heads, kv_heads, hidden, context = _SIZES[name]
+    vocab = 128256 if name.startswith("llama3") else 32000
+    shape = Shape(vocab=vocab, context=context, width=width, depth=depth, heads=heads, kv_heads=kv_heads, hidden=hidden)
+    spec = _spec(shape)
+    if name.startswith("llama3"):
+        stretch = Llama3() if name.startswith("llama3.1") else None
+        return replace(spec, position=Rotary(dim=width // heads, base=500_000.0, stretch=stretch))
+    return replace(spec, norm=replace(spec.norm, eps=1e-6)) if name.startswith("llama-") else spec
+
+
 def _spec_from_hf(config: HfConfig) -> DecoderSpec:
-    config.only("rope_scaling", {}, {"rope_type": "default"})
-    rope = config.values.get("rope_parameters") or {}
-    if not isinstance(rope, dict) or rope.get("rope_type", "default") != "default":
-        raise GenusError(f"{config.where} asks for a rope_type that Genus does not read; it reads 'default'")
-    base = HfConfig({**config.values, **rope}, config.where).real("rope_theta", 1e4)  # older files have it at the top
     bias, spec = config.flag("attention_bias", False), _spec(config.shape(_NAMES))
     return replace(
         spec,
         norm=replace(spec.norm, eps=config.real("rms_norm_eps", 1e-6)),
-        position=Rotary(dim=spec.attention.head_dim, base=base),
+        position=config.rotary(spec.attention.head_dim),
         attention=replace(spec.attention, bias=bias, out_bias=bias),
-        mlp=replace(spec.mlp, activation=config.activation("hidden_act", "silu"), bias=config.flag("mlp_bias", False)),
+        mlp=replace(spec.each_mlp, activation=config.activation("hidden_act", "silu"), bias=config.flag("mlp_bias", False)),
         tied=config.flag("tie_word_embeddings", False),
     )
 
 
 def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
-    base = spec.position.base if isinstance(spec.position, Rotary) else None
     return {
         **hf_shape(spec, _NAMES),
         "hidden_act": hf_activation(spec),
         "rms_norm_eps": spec.norm.eps,
-        "rope_theta": base,  # read by libraries older than rope_parameters
-        "rope_parameters": {"rope_theta": base, "rope_type": "default"},
+        **hf_rotary(spec.position),
         "attention_bias": spec.attention.bias,
-        "mlp_bias": spec.mlp.bias,
+        "mlp_bias": spec.each_mlp.bias,
         "tie_word_embeddings": spec.tied,
     }
 
@@ -96,7 +103,7 @@ FAMILY = Family(
     title="LLaMA (2023)",
     model_type="llama",
     architecture="LlamaForCausalLM",
-    sizes=_SIZES,
+    sizes={name: _published(name) for name in _SIZES},
     spec=_spec,
     init=_init,
     spec_from_hf=_spec_from_hf,
@@ -107,8 +114,7 @@ FAMILY = Family(
         Rename("model.embed_tokens.weight", "decoder.embed.weight"),
         Rename(f"{_THEIRS}.input_layernorm.weight", f"{_OURS}.attention_norm.weight"),
         Rename(f"{_THEIRS}.post_attention_layernorm.weight", f"{_OURS}.mlp_norm.weight"),
-        *(Rename(f"{_THEIRS}.{theirs}.weight", f"{_OURS}.{ours}.weight") for theirs, ours in _LINEARS.items()),
-        *(Rename(f"{_THEIRS}.{theirs}.bias", f"{_OURS}.{ours}.bias") for theirs, ours in _LINEARS.items()),
+        *renames({f"{_THEIRS}.{theirs}": f"{_OURS}.{ours}" for theirs, ours in _LINEARS.items()}),
         Rename("model.norm.weight", "decoder.norm.weight"),
         Rename("lm_head.weight", "head.weight"),
     ),

@@ -1,5 +1,6 @@
 """Projections around attention. What attends to what, and over which cache, is the caller's `attend`."""
 
+import torch
 from torch import Tensor, nn
 
 from genus.models.attend import Attend
@@ -20,6 +21,7 @@ class SelfAttention(nn.Module):
         self.k = nn.Linear(width, part.kv_heads * part.head_dim, bias=part.bias)
         self.v = nn.Linear(width, part.kv_heads * part.head_dim, bias=part.bias)
         self.out = nn.Linear(part.heads * part.head_dim, width, bias=part.out_bias)
+        self.sinks = nn.Parameter(torch.zeros(part.heads)) if part.sinks else None
 
     def forward(self, x: Tensor, turn: Rotation | None, attend: Attend) -> Tensor:
         """x (batch, time, width) -> (batch, time, width)."""
@@ -29,4 +31,4 @@ class SelfAttention(nn.Module):
         )
         if isinstance(self.position, Rotary) and turn is not None:
             q, k = rotate(self.position, q, turn), rotate(self.position, k, turn)
-        return self.out(attend(self.layer, q, k, v).flatten(-2))  # (batch, time, heads * head_dim)
+        return self.out(attend(self.layer, q, k, v, self.sinks).flatten(-2))  # (batch, time, heads * head_dim)
