@@ -40,9 +40,9 @@ def _model_class(family: Family, config: type) -> type:
     from transformers import GenerationMixin, PreTrainedModel
     from transformers.modeling_outputs import CausalLMOutput
 
-    class GenusForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # untyped bases
+    class GenusForCausalLM(PreTrainedModel, GenerationMixin):
         config_class = config
-        _no_split_modules = ("Block",)
+        _no_split_modules = ["Block"]  # noqa: RUF012 - as transformers declares it
 
         def __init__(self, config: Any) -> None:
             super().__init__(config)
@@ -56,9 +56,9 @@ def _model_class(family: Family, config: type) -> type:
         def get_output_embeddings(self) -> None:
             """None: a tied head holds no copy of the table that could drift from it."""
 
-        def prepare_inputs_for_generation(self, input_ids: Tensor, attention_mask: Any = None, **_: Any) -> dict[str, Any]:
+        def prepare_inputs_for_generation(self, input_ids: Any, *_: Any, **kwargs: Any) -> dict[str, Any]:
             """The whole text each time: there is no cache."""
-            return {"input_ids": input_ids, "attention_mask": attention_mask}
+            return {"input_ids": input_ids, "attention_mask": kwargs.get("attention_mask")}
 
         def forward(
             self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **_: Any

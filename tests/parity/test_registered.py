@@ -68,7 +68,8 @@ def test_padding_and_generation(saved):
     seen = set()
     for prompt in (short, long, short[2:4], long[3:6]):
         expected = list(generate_tokens(model, prompt.tolist(), 12, Sampling(temperature=0)))
-        written = theirs.generate(prompt[None], max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)
+        options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+        written = theirs.generate(prompt[None], attention_mask=torch.ones_like(prompt)[None], **options)
         assert written[0, len(prompt) :].tolist() == expected
         seen.update(expected)
     assert len(seen) > 2  # a model stuck on one token would agree with anything
