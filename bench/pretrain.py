@@ -13,7 +13,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -28,13 +28,11 @@ from genus.models.initialise import initialise
 from genus.models.spec import DecoderSpec
 from genus.models.weights import config_of, tensors_of
 from genus.train.guard import Guard
-from genus.train.loop import Step, TrainState, train_steps
+from genus.train.loop import Loss, Step, TrainState, train_steps
 from genus.train.losses import Tokens, next_token
 from genus.train.machine import autocast, describe
 from genus.train.optim import make_optimizer
 from genus.train.recipe import Optim
-
-Loss = Callable[[Tokens], tuple[Tensor, int]]
 
 EXAMPLES = """examples:
   python bench/pretrain.py                              GPT-2's architecture, small, fp32
@@ -219,7 +217,7 @@ def _steps(contender: Contender, batch: Tokens, options: argparse.Namespace) -> 
     optim = Optim()
     state = TrainState(contender.model.train(), make_optimizer(contender.model, optim), Guard())
 
-    def loss(micro_batch: Tokens) -> tuple[Tensor, int]:
+    def loss(micro_batch: Tokens) -> Any:
         with autocast(torch.device("cpu"), options.bf16):
             return contender.loss(micro_batch)
 

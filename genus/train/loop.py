@@ -1,26 +1,36 @@
 """The one training loop. A phase brings batches and a loss; the loop does the rest of a step and yields what happened.
 
-The loss gives (sum, weight). Sums are added up over the micro-batches of a step and divided by their whole weight, so that
-cutting a step into 1 x 8 or 8 x 1 gives the same update.
+The loss gives a sum and a weight. Sums are added up over the micro-batches of a step and divided by their whole weight, so
+that cutting a step into 1 x 8 or 8 x 1 gives the same update.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from genus.train.guard import Guard
 
-__all__ = ["Loss", "Step", "TrainState", "train_steps"]
+__all__ = ["Loss", "Scored", "Step", "TrainState", "train_steps"]
 
-Loss = Callable[[Any], tuple[Tensor, int]]  # of one micro-batch
+
+class Scored(NamedTuple):
+    """A loss of one micro-batch: a sum, its weight, and other sums of that weight, of any shape, for the metrics."""
+
+    total: Tensor
+    weight: int
+    stats: Mapping[str, Tensor] = {}
+
+
+Loss = Callable[[Any], Scored | tuple[Tensor, int]]  # of one micro-batch
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step as it happened: the mean loss (nats per unit of weight), the gradient's norm before clipping."""
+    """One step as it happened: the mean loss (nats per unit of weight), the gradient's norm before clipping, mean stats."""
 
     number: int
     loss: float
@@ -28,6 +38,7 @@ class Step:
     gradient_norm: float
     lr: float
     applied: bool
+    stats: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,24 +63,27 @@ def train_steps(
         lr = lr_at(state.step + 1)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
-        mean, weight = _gradients(parameters, micro_batches, loss)
+        mean, weight, stats = _gradients(parameters, micro_batches, loss)
         norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf")).item()
         applied = state.guard.accepts(mean, norm)
         if applied:
             state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        yield Step(state.step, mean, weight, norm, lr, applied)
+        yield Step(state.step, mean, weight, norm, lr, applied, stats)
 
 
-def _gradients(parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss) -> tuple[float, int]:
-    """Leave the gradient of the mean loss on the parameters; give that mean and the weight."""
-    sums, weight = [], 0
+def _gradients(parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss) -> tuple[float, int, dict[str, Tensor]]:
+    """Leave the gradient of the mean loss on the parameters; give that mean, the weight, and the mean stats."""
+    sums, weight, stats = [], 0, defaultdict[str, Any](float)
     for batch in micro_batches:
-        total, part = loss(batch)
-        total.backward()
-        sums.append(total.detach())
-        weight += part
+        scored = Scored(*loss(batch))
+        scored.total.backward()
+        sums.append(scored.total.detach())
+        weight += scored.weight
+        for name, value in scored.stats.items():
+            stats[name] += value
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     torch._foreach_div_(gradients, float(weight))
-    return float(torch.stack(sums).double().sum()) / weight, weight
+    means = {name: value / weight for name, value in stats.items()}
+    return float(torch.stack(sums).double().sum()) / weight, weight, means

@@ -1,4 +1,4 @@
-"""Losses as (sum, weight): the loop divides by the weight of the whole step, so that how it was cut up does not matter."""
+"""Losses as sum and weight: the loop divides by the weight of the whole step, so that how it was cut up does not matter."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,8 @@ from torch import Tensor
 
 from genus.models.attend import FastAttend
 from genus.models.heads import LanguageModel
+from genus.models.parts.experts import ExpertMlps, balance
+from genus.train.loop import Scored
 
 __all__ = ["Tokens", "next_token"]
 
@@ -26,12 +28,37 @@ class Tokens(NamedTuple):
     documents: Tensor | None = None
 
 
-def next_token(model: LanguageModel, batch: Tokens) -> tuple[Tensor, int]:
-    """Sum over all targets of -log p(target), in nats, and how many targets there were."""
+def next_token(model: LanguageModel, batch: Tokens) -> Scored:
+    """Sum over all targets of -log p(target), in nats, and how many targets there were.
+
+    Training adds the loss that keeps experts about equally busy, where there are any.
+    """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
     hidden = model.decoder(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
     rows = _CPU_ROWS if hidden.device.type == "cpu" else len(hidden)
     parts = zip(hidden.split(rows), batch.targets.flatten().split(rows), strict=True)
     sums = [F.cross_entropy(model.logits(part).float(), targets, reduction="sum") for part, targets in parts]
-    return torch.stack(sums).sum(), batch.targets.numel()
+    scored = Scored(torch.stack(sums).sum(), batch.targets.numel())
+    return _with_balance(model, scored) if model.training else scored
+
+
+def _with_balance(model: LanguageModel, scored: Scored) -> Scored:
+    """Add the routers' loss, in the mean over layers, and what they did: see balance.
+
+    Stats: `balance` as it is added, `router_entropy` in nats a token, `expert_load` (depth, count), 1 where an expert
+    gets its fair share of the tokens.
+    """
+    parts = [part for part in model.modules() if isinstance(part, ExpertMlps) and part.routing is not None]
+    routings = [part.routing for part in parts if part.routing is not None]
+    if not routings:
+        return scored
+    experts = parts[0].experts
+    losses, shares = zip(*map(balance, routings), strict=True)  # (batch,) and (batch, count) each
+    time = scored.weight / len(losses[0])  # targets of a row
+    added = experts.balance * time * torch.stack(losses).sum(1).mean()
+    with torch.no_grad():
+        entropies = torch.stack([-(r.probabilities * r.probabilities.log()).nansum() for r in routings])
+        load = torch.stack(shares).sum(1) * time * (experts.count / experts.per_token)  # (depth, count)
+    stats = {"balance": added.detach(), "router_entropy": entropies.mean(), "expert_load": load}
+    return Scored(scored.total + added, scored.weight, stats)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from genus.core.errors import GenusError
 from genus.core.files import new_folder, write_text
 from genus.core.memory import require_memory
 from genus.core.progress import say
@@ -18,13 +19,14 @@ from genus.models.families import family_named
 from genus.models.family import Family, Shape
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
-from genus.models.spec import DecoderSpec
+from genus.models.spec import DecoderSpec, Experts, Strided
 from genus.models.weights import config_of, save_model
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.card import model_card
+from genus.train.loop import Scored
 from genus.train.losses import Tokens, next_token
 from genus.train.machine import autocast, pick_device, use_bf16, use_compile
-from genus.train.recipe import Pretrain
+from genus.train.recipe import ModelRecipe, Pretrain
 from genus.train.run import Phase, train
 
 __all__ = ["Sampler", "pretrain"]
@@ -81,9 +83,14 @@ def _describe(recipe: Pretrain, shards: ShardSet) -> tuple[Family, DecoderSpec]:
         heads=model.heads,
         kv_heads=model.kv_heads,
         hidden=model.hidden,
+        window=model.window,
+        stride=model.stride,
+        experts=model.experts,
+        per_token=model.per_token,
         dropout=model.dropout,
     )
     spec = family.spec(shape)
+    _check_used(model, spec)
     config_of(spec, family, torch.float32)
     # weights, gradients and AdamW's two moments, all fp32
     require_memory(16 * spec.parameters, f"training {spec.parameters:,} parameters")
@@ -91,10 +98,24 @@ def _describe(recipe: Pretrain, shards: ShardSet) -> tuple[Family, DecoderSpec]:
     return family, spec
 
 
-def _loss(model: LanguageModel, recipe: Pretrain, device: torch.device) -> Callable[[Tokens], tuple[torch.Tensor, int]]:
+def _check_used(model: ModelRecipe, spec: DecoderSpec) -> None:
+    """Refuse what the recipe asks for and the family leaves out."""
+    strided = any(isinstance(window, Strided) for window in spec.attention.windows)
+    absent = {
+        "window": not any(isinstance(window, int) for window in spec.attention.windows),
+        "stride": not strided,
+        "experts": not isinstance(spec.mlp, Experts),
+        "per_token": not isinstance(spec.mlp, Experts),
+    }
+    for name, missing in absent.items():
+        if missing and getattr(model, name) is not None:
+            raise GenusError(f"model.{name} = {getattr(model, name)} is nothing that {model.family} has; leave it out")
+
+
+def _loss(model: LanguageModel, recipe: Pretrain, device: torch.device) -> Callable[[Tokens], Scored]:
     bf16 = use_bf16(recipe.precision, device)
 
-    def loss(batch: Tokens) -> tuple[torch.Tensor, int]:
+    def loss(batch: Tokens) -> Scored:
         with autocast(device, bf16):
             return next_token(model, batch)
 
@@ -130,8 +151,8 @@ def _validate(model: LanguageModel, stream: TokenStream, recipe: Pretrain, devic
     model.eval()
     total, weight = 0.0, 0
     for batch in _first(stream, recipe):
-        part, count = next_token(model, _to_torch(batch, slice(None), recipe.mask_documents, device))
-        total, weight = total + float(part), weight + count
+        scored = next_token(model, _to_torch(batch, slice(None), recipe.mask_documents, device))
+        total, weight = total + float(scored.total), weight + scored.weight
     model.train()
     return total / weight
 

@@ -73,7 +73,7 @@ class ModelRecipe:
     """The model to make."""
 
     family: str = "gpt2"
-    """Architecture: gpt2, llama, gptj or bloom."""
+    """Architecture; `genus models` lists them."""
     context: int = 256
     """Tokens that the model sees at once."""
     width: int = 192
@@ -85,7 +85,15 @@ class ModelRecipe:
     kv_heads: int | None = None
     """Heads of keys and values, where fewer than heads."""
     hidden: int | None = None
-    """Size of the MLP's middle; unset takes the family's usual."""
+    """Size of the MLP's middle, or of each expert's; unset takes the family's usual."""
+    window: int | None = None
+    """Keys that a banded layer sees (gpt3, gpt_neo, gpt_oss); unset takes the family's usual."""
+    stride: int | None = None
+    """gpt3: strided layers in place of dense ones, as the Sparse Transformer."""
+    experts: int | None = None
+    """gpt_oss: experts in each block; unset is 8."""
+    per_token: int | None = None
+    """gpt_oss: experts that a token meets; unset is 2."""
     dropout: float = 0.0
     """Share of activations dropped while training; helps when the text is read many times."""
 

@@ -5,13 +5,13 @@ Shared by every phase. A run that is killed at any moment and started again with
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genus.core.errors import GenusError, Stopped
 from genus.core.files import locked, read_json, write_json
@@ -123,6 +123,7 @@ class _Run:
                 "gradient_norm": step.gradient_norm,
                 "seconds": round(self.seconds, 3),
                 "skipped": self.state.guard.skipped,
+                **_flat(step.stats),
             }
         )
         if not step.applied:
@@ -138,6 +139,15 @@ class _Run:
             text = self.phase.sample()
             self.samples.write({"step": step, "tokens": self._seen(), "text": text})
             say(f"[{step}/{self.phase.steps}] {' '.join(text.split())}")
+
+
+def _flat(stats: Mapping[str, Tensor]) -> dict[str, float]:
+    """Numbers for a line of metrics: of a stat with many values, its least and its most."""
+    found = {}
+    for name, value in stats.items():
+        ends = {name: value} if value.dim() == 0 else {f"{name}_least": value.min(), f"{name}_most": value.max()}
+        found.update({end: round(float(number), 6) for end, number in ends.items()})
+    return found
 
 
 def _due(step: int, interval: int) -> bool:
