@@ -77,8 +77,8 @@ class FastAttend:
         batch, time = qkv[0].shape[:2]
 
         def deal(x: Tensor) -> Tensor:
-            x = torch.cat((x, x.new_zeros(batch, -time % stride, *x.shape[2:])), dim=1)  # later keys, seen by no real query
-            return x.unflatten(1, (-1, stride)).transpose(1, 2).flatten(0, 1)  # (batch * stride, time / stride, ...)
+            rows = _filled(x, stride).unflatten(1, (-1, stride)).transpose(1, 2)
+            return rows.flatten(0, 1)  # (batch * stride, time / stride, ...)
 
         q, k, v = map(deal, qkv)
         out = self._causal((q, k, v), sinks, None if self.documents is None else deal(self.documents), stride)
@@ -179,8 +179,13 @@ def _alibi(heads: int, distance: Tensor) -> Tensor:
 
 def _blocks(x: Tensor, size: int, step: int) -> Tensor:
     """Pieces of `size` along time, every `step`, as rows: (batch, time, ...) -> (batch * pieces, size, ...)."""
-    x = torch.cat((x, x.new_zeros(len(x), -x.shape[1] % step, *x.shape[2:])), dim=1)
-    return x.unfold(1, size, step).movedim(-1, 2).flatten(0, 1)
+    return _filled(x, step).unfold(1, size, step).movedim(-1, 2).flatten(0, 1)
+
+
+def _filled(x: Tensor, step: int) -> Tensor:
+    """x (batch, time, ...) with zeros after it up to a multiple of `step`: later keys, which no real query sees."""
+    short = -x.shape[1] % step
+    return torch.cat((x, x.new_zeros(len(x), short, *x.shape[2:])), dim=1) if short else x
 
 
 def _scale(spec: DecoderSpec) -> float:

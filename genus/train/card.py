@@ -6,6 +6,7 @@ import tomli_w
 
 from genus.core.recipe import as_dict
 from genus.models.family import Family
+from genus.models.registered import ARCHITECTURE
 from genus.models.spec import DecoderSpec
 from genus.train.recipe import Pretrain
 
@@ -23,7 +24,7 @@ Pretrained from random weights by next-token prediction on {documents:,} documen
 a vocabulary of {vocab:,}). A base model: it goes on with a text as its training text would, and has learned neither to
 answer nor to decline. It repeats what that text says, true or not.
 
-Made with Genus. The folder opens in Genus, and in transformers as it is.
+Made with Genus. The folder opens in Genus, and in transformers {opens}.
 
 | | |
 | --- | --- |
@@ -37,6 +38,7 @@ Made with Genus. The folder opens in Genus, and in transformers as it is.
 ```toml
 {recipe}```
 """
+_AFTER = "after `from genus.models.registered import register; register()`"
 
 
 def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict[str, Any]) -> str:
@@ -45,6 +47,7 @@ def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict
     return _CARD.format(
         family=family.model_type,
         title=family.title,
+        opens=_AFTER if family.architecture == ARCHITECTURE else "as it is",
         parameters=spec.parameters,
         documents=train["documents"],
         bytes=train["bytes"],
