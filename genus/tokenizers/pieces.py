@@ -7,6 +7,7 @@ a tokenizer.json; not for reading one (tokenizer.py).
 
 import base64
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def read_pieces(path: Path, config: dict[str, Any]) -> tuple[Any, dict[str, Any]
             "post_processor": None,
         }
         spec |= {"normalizer": _normaliser(normaliser), "pre_tokenizer": None, "decoder": _decoder(normaliser)}
+        if kind == _UNIGRAM:
+            spec["pre_tokenizer"] = _apart(pieces)
         spec["model"] = _bpe(pieces, trainer) if kind == _BPE else _unigram(pieces, trainer)
         backend = Tokenizer.from_str(json.dumps(spec))
     except Exception as error:  # the library raises plain Exception
@@ -100,9 +103,17 @@ def _unigram(pieces: list[_Piece], trainer: "_Message") -> dict[str, Any]:
     return {"type": "Unigram", "unk_id": unknown, "vocab": vocab, "byte_fallback": bool(trainer.get(35, 0))}
 
 
+def _apart(pieces: list[_Piece]) -> dict[str, Any]:
+    """Cut "<s>" in a text after its first character: the library's unigram model would read it as the special token."""
+    named = [piece.text for piece in pieces if piece.type in (_UNKNOWN, _CONTROL, _BYTE) and len(piece.text) > 1]
+    pattern = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in named) or "(?!)"
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "MergedWithPrevious", "invert": False}
+
+
 def _normaliser(message: "_Message") -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
     if charsmap := message.get(2, b""):
+        steps.append({"type": "NFC"})  # the next step, of the tokenizers library, misses letters composed inside a cluster
         steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()})
     if message.get(4, 1):  # remove_extra_whitespaces
         steps.append({"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""})

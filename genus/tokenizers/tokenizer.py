@@ -6,6 +6,7 @@ id, by the code that builds a stream or a prompt, or by a chat template around t
 """
 
 import codecs
+import contextlib
 import hashlib
 import json
 import re
@@ -112,9 +113,10 @@ class Tokenizer:
         ends = set() if self.end_of_text is None else {self.end_of_text}
         if self.chat_template:
             answer = "ANSWER"  # plain letters, which no template changes
-            after = self._render([{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}], False)
-            if found := self._special_pattern.search(after.rpartition(answer)[2]):
-                ends.add(self._backend.token_to_id(found[0]))
+            with contextlib.suppress(GenusError):  # a template that wants other messages
+                chatted = self._render([{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}], False)
+                if found := self._special_pattern.search(chatted.rpartition(answer)[2]):
+                    ends.add(self._backend.token_to_id(found[0]))
         return frozenset(ends)
 
     @cached_property
