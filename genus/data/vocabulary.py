@@ -28,8 +28,7 @@ class TokenizerRecipe:
     vocab: int = 8192
     """How many token ids, at least 258 for gpt2: 256 bytes, the merges, and the end of text."""
     kind: KindName = "gpt2"
-    """Whose handling of text: gpt2 (bytes), gpt1 (lower-case words), neox (runs of spaces), galactica (science), llama (single
-    digits; characters, and bytes for rare ones)."""
+    """Whose handling of text; docs/tokenizers.md tells them apart."""
     pretokenizer: Literal["bert", "spacy"] = "bert"
     """Who cuts GPT-1's words: BERT's rules as in transformers, or ftfy and spaCy as then (pip install ftfy spacy)."""
 

@@ -7,11 +7,11 @@ memory and time. Not for encoding: see Tokenizer.encode_chat.
 import atexit
 import json
 import re
-import select
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.connection import wait  # select would fail where a server has many files open
 from pathlib import Path
 from typing import Any
 
@@ -121,17 +121,20 @@ class _Worker:
         with self._turn:
             process = self._process if self._process and self._process.poll() is None else self._start()
             assert process.stdin and process.stdout
+            line = b""
             try:
                 process.stdin.write(request.encode() + b"\n")  # the worker does nothing but read now, so this does not block
                 process.stdin.flush()
-                line = process.stdout.readline() if select.select([process.stdout], [], [], _SECONDS)[0] else b""
+                line = process.stdout.readline() if wait([process.stdout], _SECONDS) else b""
             except OSError:
-                line = b""
-            if line.endswith(b"\n"):
-                answer: dict[str, Any] = json.loads(line)
-                return answer
-            self.stop()
-            raise GenusError(f"the chat template needs more than {_SECONDS} s or 512 MB for these messages; correct it")
+                pass  # it is dead
+            finally:
+                if not line.endswith(b"\n"):  # Ctrl-C too: a late answer must not meet the next request
+                    self.stop()
+            if not line.endswith(b"\n"):
+                raise GenusError(f"the chat template needs more than {_SECONDS} s or 512 MB for these messages; correct it")
+            answer: dict[str, Any] = json.loads(line)
+            return answer
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self.stop()
@@ -140,7 +143,7 @@ class _Worker:
         process = subprocess.Popen([sys.executable, "-I", script], env={}, stdin=pipe, stdout=pipe, stderr=null)
         self._process = process
         assert process.stdout
-        if not select.select([process.stdout], [], [], _START_SECONDS)[0] or not process.stdout.readline():
+        if not wait([process.stdout], _START_SECONDS) or not process.stdout.readline():
             self.stop()
             raise GenusError("the worker that renders chat templates did not start; install Jinja: pip install jinja2")
         return process

@@ -68,8 +68,6 @@ def train_kind(texts: Iterator[str], vocab: int, kind: KindName = "gpt2", pretok
     found = backend.get_vocab_size()
     if found < vocab:
         raise GenusError(f"vocab {vocab} is more than this text allows; give more text, or a vocab of at most {found}")
-    if found > vocab:
-        raise GenusError(f"vocab {vocab} is too small for the letters of this text; choose at least {found}")
     if made.start:
         special = [(made.start, backend.token_to_id(made.start))]
         backend.post_processor = processors.TemplateProcessing(single=f"{made.start} $A", special_tokens=special)
@@ -112,7 +110,7 @@ def _learn(texts: Iterator[str], vocab: int, kind: Kind) -> Any:
 
 
 def _with_bytes(backend: Any, first: tuple[str, ...]) -> Any:
-    """The backend with 256 byte tokens after its special ones, as SentencePiece has, for characters that it did not learn."""
+    """The backend with 256 byte tokens after its special ones, as in SentencePiece, for characters it did not learn."""
     from tokenizers import Tokenizer
 
     spec = json.loads(backend.to_str())

@@ -8,7 +8,7 @@ import json
 import resource
 import sys
 import time
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jinja2
@@ -68,7 +68,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-@cache
+@lru_cache(16)
 def _compile(template: str) -> jinja2.Template:
     return _environment().from_string(template)
 
