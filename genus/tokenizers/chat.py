@@ -125,7 +125,7 @@ class _Worker:
             try:
                 process.stdin.write(request.encode() + b"\n")  # the worker does nothing but read now, so this does not block
                 process.stdin.flush()
-                line = process.stdout.readline() if wait([process.stdout], _SECONDS) else b""
+                line = process.stdout.readline() if wait([process.stdout.fileno()], _SECONDS) else b""
             except OSError:
                 pass  # it is dead
             finally:
@@ -143,7 +143,7 @@ class _Worker:
         process = subprocess.Popen([sys.executable, "-I", script], env={}, stdin=pipe, stdout=pipe, stderr=null)
         self._process = process
         assert process.stdout
-        if not wait([process.stdout], _START_SECONDS) or not process.stdout.readline():
+        if not wait([process.stdout.fileno()], _START_SECONDS) or not process.stdout.readline():
             self.stop()
             raise GenusError("the worker that renders chat templates did not start; install Jinja: pip install jinja2")
         return process
