@@ -176,6 +176,7 @@ def test_neox_gives_the_ids_of_transformers(shared_data: Path, tmp_path: Path) -
     copy(tmp_path, tokenizer__json=shared_data / "tok_pythia_20B" / "20B_tokenizer.json")
     ours = Tokenizer.load(tmp_path)
     theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    assert ours.start == ()
     for text in languages(shared_data)[::4] + ODD:
         assert ours.encode(text) == theirs(text, split_special_tokens=True)["input_ids"]
         assert ours.encode(text, specials=True) == theirs(text)["input_ids"]
@@ -307,6 +308,13 @@ def test_tokenizer_json_goes_before_older_files_and_an_empty_folder_has_none(tin
     tiny.save(tmp_path)
     (tmp_path / "merges.txt").write_text("damaged")
     assert Tokenizer.load(tmp_path).sha256 == tiny.sha256
+
+
+def test_an_id_that_no_model_has_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text('{"a": 4000000000}')
+    (tmp_path / "merges.txt").write_text("")
+    with pytest.raises(GenusError, match="has the id 4000000000, which no model has"):
+        Tokenizer.load(tmp_path)
 
 
 def test_the_alphabet_is_that_of_the_library() -> None:
