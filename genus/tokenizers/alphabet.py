@@ -1,6 +1,8 @@
-"""GPT-2's alphabet: how byte-level vocabularies spell bytes as characters (Radford et al. 2019, released code)."""
+"""How byte-level vocabularies spell bytes as characters (Radford et al. 2019, released code), and how large any may be."""
 
-__all__ = ["BYTE_OF", "CHARACTER_OF"]
+__all__ = ["BYTE_OF", "CHARACTER_OF", "MOST_IDS"]
+
+MOST_IDS = 2**24  # beyond any model; a damaged file with one id of 10 digits would take all memory
 
 
 def _alphabet() -> dict[int, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import read_json
 from genus.tokenizers import prepare
+from genus.tokenizers.alphabet import MOST_IDS
 
 __all__ = ["read_merges"]
 
@@ -54,7 +55,7 @@ def _byte_level(backend: Any, ids: dict[str, int], config: dict[str, Any]) -> di
 
 def _vocab(path: Path) -> dict[str, int]:
     ids = read_json(path)
-    if not isinstance(ids, dict) or not ids or not all(type(number) is int and number >= 0 for number in ids.values()):
+    if not isinstance(ids, dict) or not ids or not all(type(i) is int and 0 <= i < MOST_IDS for i in ids.values()):
         raise GenusError(f"{path} does not map tokens to ids; download it again")
     if len(set(ids.values())) < len(ids):
         raise GenusError(f"{path} gives two tokens one id; download it again")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
-from genus.tokenizers.alphabet import CHARACTER_OF
+from genus.tokenizers.alphabet import CHARACTER_OF, MOST_IDS
 
 __all__ = ["ENCODINGS", "read_ranks"]
 
@@ -92,6 +92,8 @@ def _ranks(path: Path) -> dict[bytes, int]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             token, rank = line.split()
+            if not 0 <= int(rank) < MOST_IDS:
+                raise ValueError(f"rank {rank.decode()}")
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except ValueError as error:
             raise GenusError(f"{path} line {number} is not a token and its rank ({error}); download it again") from error

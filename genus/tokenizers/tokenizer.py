@@ -18,13 +18,12 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import write_bytes
 from genus.tokenizers import chat
-from genus.tokenizers.alphabet import BYTE_OF
+from genus.tokenizers.alphabet import BYTE_OF, MOST_IDS
 from genus.tokenizers.formats import FILES, read_tokenizer
 from genus.tokenizers.prepare import preparation
 
 __all__ = ["FILES", "StreamDecoder", "Tokenizer"]
 
-_MOST = 2**24  # ids
 _USUAL_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<|return|>")  # where no tokenizer_config.json names it
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")  # how sentencepiece-like vocabularies spell a single byte
 
@@ -47,7 +46,7 @@ class Tokenizer:
         ids = self._backend.get_vocab(with_added_tokens=True)
         self.vocab: int = max(ids.values(), default=-1) + 1
         """Rows that an embedding needs: the greatest id and one."""
-        if self.vocab > _MOST:
+        if self.vocab > MOST_IDS:
             raise GenusError(f"tokenizer.json has the id {self.vocab - 1}, which no model has; download the tokenizer again")
         self.end_of_text: int | None = ids.get(self._end_token(ids))
         """The id that ends a document, if the tokenizer has one."""

@@ -263,6 +263,8 @@ def test_a_damaged_pieces_file_is_named_wherever_it_is_cut(tmp_path: Path) -> No
         ("vocab.json", '{"a": 1', r"vocab\.json is not whole JSON"),
         ("vocab.json", "[1]", r"vocab\.json does not map tokens to ids"),
         ("vocab.json", '{"a": "1"}', r"vocab\.json does not map tokens to ids"),
+        ("vocab.json", '{"a": 4000000000}', r"vocab\.json does not map tokens to ids"),
+        ("vocab.json", '{"a": -1}', r"vocab\.json does not map tokens to ids"),
         ("vocab.json", '{"a": 1, "b": 1}', r"vocab\.json gives two tokens one id"),
         ("merges.txt", "#version: 0.2\na b c\n", r"merges\.txt line 2 is not a pair"),
         ("merges.txt", "zz qq\n", r"merges\.txt does not belong to vocab\.json"),
@@ -310,11 +312,11 @@ def test_tokenizer_json_goes_before_older_files_and_an_empty_folder_has_none(tin
     assert Tokenizer.load(tmp_path).sha256 == tiny.sha256
 
 
-def test_an_id_that_no_model_has_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "vocab.json").write_text('{"a": 4000000000}')
-    (tmp_path / "merges.txt").write_text("")
+def test_an_id_that_no_model_has_is_refused_before_memory_is_taken(tiny: Tokenizer) -> None:
+    spec = json.loads(tiny._files["tokenizer.json"])
+    spec["model"]["vocab"]["strange"] = 4_000_000_000
     with pytest.raises(GenusError, match="has the id 4000000000, which no model has"):
-        Tokenizer.load(tmp_path)
+        Tokenizer({"tokenizer.json": json.dumps(spec).encode()})
 
 
 def test_the_alphabet_is_that_of_the_library() -> None:
