@@ -71,7 +71,7 @@ def read_ranks(path: Path, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]
         )
     ranks = _ranks(path)
     # Special ids leave gaps, which only the model's own vocabulary can hold.
-    ids = {_spell(token): rank for token, rank in ranks.items()} | encoding.special
+    ids = ranks | encoding.special
     if len(set(ids.values())) < len(ids):
         raise GenusError(f"{path} has more tokens than {path.stem}: its last ids are those of special tokens; rename it")
     try:  # ignore_merges: a whole word that is a token is that token, however it would be merged
@@ -87,32 +87,29 @@ def read_ranks(path: Path, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]
     return backend, {"eos_token": encoding.end} if encoding.special else {}
 
 
-def _ranks(path: Path) -> dict[bytes, int]:
-    ranks: dict[bytes, int] = {}
+def _ranks(path: Path) -> dict[str, int]:
+    """Token, spelled in GPT-2's alphabet -> rank."""
+    ranks: dict[str, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             token, rank = line.split()
             if not 0 <= int(rank) < MOST_IDS:
                 raise ValueError(f"rank {rank.decode()}")
-            ranks[base64.b64decode(token, validate=True)] = int(rank)
+            ranks[base64.b64decode(token, validate=True).decode("latin-1").translate(CHARACTER_OF)] = int(rank)
         except ValueError as error:
             raise GenusError(f"{path} line {number} is not a token and its rank ({error}); download it again") from error
-    missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
+    missing = [byte for byte in range(256) if CHARACTER_OF[byte] not in ranks]
     if missing or len(set(ranks.values())) < len(ranks):
         what = f"lacks the byte {missing[0]}" if missing else "gives two tokens one rank"
         raise GenusError(f"{path} {what}; download it again")
     return ranks
 
 
-def _merges(ranks: dict[bytes, int]) -> list[tuple[str, str]]:
+def _merges(ranks: dict[str, int]) -> list[tuple[str, str]]:
     """Every way to join two tokens into one, by the rank of the joined: what tiktoken looks for in each step."""
     return [
-        (_spell(token[:cut]), _spell(token[cut:]))
-        for token, _ in sorted(ranks.items(), key=lambda pair: pair[1])
+        (token[:cut], token[cut:])
+        for token in sorted(ranks, key=lambda token: ranks[token])
         for cut in range(1, len(token))
         if token[:cut] in ranks and token[cut:] in ranks
     ]
-
-
-def _spell(token: bytes) -> str:
-    return "".join(CHARACTER_OF[byte] for byte in token)

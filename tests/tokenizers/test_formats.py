@@ -167,7 +167,7 @@ def test_gpt1_gives_the_ids_of_transformers(shared_data: Path, tmp_path: Path) -
     ours, renamed = Tokenizer.load(tmp_path), Tokenizer.load(tmp_path / "theirs")
     assert (ours.vocab, ours.end_of_text, ours.start) == (40478, None, ())
     assert ours.sha256 == renamed.sha256
-    for text in languages(shared_data) + ODD:
+    for text in languages(shared_data)[::2] + ODD:
         assert ours.encode(text) == theirs(text, split_special_tokens=True)["input_ids"]
     assert ours.decode(ours.encode("Hello there, World")) == "hello there , world"
 
