@@ -72,7 +72,6 @@ def render_safely(template: str, messages: Any, specials: Sequence[str], **varia
     A template may also join a special token out of harmless parts. So the chat is rendered a second time with a BREAK after
     every character that could begin one; where the two disagree about special tokens, the second is taken.
     """
-    check_messages(messages)
     pattern = pattern_of(specials)
     messages = _broken(messages, pattern)
     text = render(template, messages, **variables)

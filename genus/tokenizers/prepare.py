@@ -49,7 +49,8 @@ def galactica(text: str, specials: Sequence[str] = ()) -> str:
 def gpt1(text: str, specials: Sequence[str] = ()) -> str:
     """GPT-1's words, lower-case and one space apart: ftfy, `standardise`, spaCy (the released fine-tuning code).
 
-    spaCy gives a line break with the space after it as one word, which the released code writes as the line break alone.
+    spaCy gives a line break with the space after it as one word; the released code drops that space, and so does the cut at
+    spaces that follows.
     """
     try:
         from ftfy import fix_text
@@ -57,7 +58,7 @@ def gpt1(text: str, specials: Sequence[str] = ()) -> str:
         raise GenusError("this tokenizer repairs text with ftfy; install it with: pip install ftfy") from error
     pieces = re.split(f"({'|'.join(map(re.escape, specials))})", text) if specials else [text]
     for plain in range(0, len(pieces), 2):
-        pieces[plain] = " ".join(word.lower().strip(" ") for word in words(standardise(fix_text(pieces[plain]))))
+        pieces[plain] = " ".join(word.lower() for word in words(standardise(fix_text(pieces[plain]))))
     return "".join(pieces)
 
 

@@ -23,6 +23,7 @@ from genus.tokenizers.kinds import train_kind
 from genus.tokenizers.tokenizer import Tokenizer
 from tests.train.tiny import WORDS
 
+LONG = "law of the people of the union " * 2
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -109,7 +110,7 @@ def test_the_command_forgets_the_oldest_turns_and_says_so(
     chat_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = ["the people of the union"] * 6
-    flags = ("--temperature", "0", "--max-tokens", "9", "--system", "law")
+    flags = ("--temperature", "0", "--max-tokens", "9", "--system", LONG)
     assert talk(chat_model, tmp_path / "m", "\n".join(lines), monkeypatch, *flags) == 0
     shown = capsys.readouterr()
     assert "turns no longer fit the context of 128" in shown.err
@@ -117,7 +118,7 @@ def test_the_command_forgets_the_oldest_turns_and_says_so(
     expected = ""
     for line in lines:
         turns.append({"role": "user", "content": line})
-        told = [{"role": "system", "content": "law"}]
+        told = [{"role": "system", "content": LONG}]
         while len(chat_model.tokenizer.encode_chat(told + turns)) > 128 - 9:
             turns = turns[2:]
         answer = chat_model.chat(told + turns, 9, temperature=0)

@@ -44,6 +44,12 @@ TOOLS = """
     {%- if loop.index > 2 %}{% break %}{% endif %}
 {%- endfor %}
 """
+BLOCKS = """{% for message in messages %}
+    {% if message.role == 'user' %}
+{{ message.content }}
+    {% endif %}
+{% endfor %}
+"""
 MESSAGES = [
     {"role": "system", "content": "Be brief. "},
     {"role": "user", "content": "  What is\n a <b>GPT</b> & why? 🙂 naïve"},
@@ -70,7 +76,15 @@ def chatml(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 @pytest.mark.parametrize(
     ("kind", "template"),
-    [("gpt2", CHATML), ("neox", CHATML), ("llama", LLAMA2), ("llama", CHATML), ("galactica", LLAMA2), ("gpt2", TOOLS)],
+    [
+        ("gpt2", CHATML),
+        ("neox", CHATML),
+        ("llama", LLAMA2),
+        ("llama", CHATML),
+        ("galactica", LLAMA2),
+        ("gpt2", TOOLS),
+        ("gpt2", BLOCKS),
+    ],
 )
 def test_the_ids_are_those_of_transformers(kind: str, template: str, tmp_path: Path) -> None:
     path = folder(tmp_path, kind, template, ["<|im_start|>", "<|im_end|>"])
@@ -134,6 +148,11 @@ def test_f17_whatever_is_typed(chatml: Tokenizer, parts: list[str]) -> None:
     assert end in ids[-3:]
     assert (ids.count(start), ids.count(end)) == (1, 1)
     assert chatml.decode(ids) == "user\n" + "".join(parts).replace(BREAK, "").strip() + "\n"
+
+
+def test_a_break_that_was_typed_is_taken_out_before_the_template_sees_it(chatml: Tokenizer) -> None:
+    typed, plain = ([{"role": "user", "content": content}] for content in (f"{BREAK} hi {BREAK}", " hi "))
+    assert chatml.encode_chat(typed) == chatml.encode_chat(plain)
 
 
 def test_a_turn_ends_where_the_template_says(chatml: Tokenizer, tmp_path: Path) -> None:

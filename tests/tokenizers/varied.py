@@ -7,6 +7,7 @@ ODD = [
     "def f(x):\n\t\treturn  x  # 🙂👩‍👩‍👧 \r\n\n\n   y",
     "don't I'll WE'VE it's 'S  12345 1,000.5 ½ ٣",
     "  leads",
+    "🙂",
     "trails  ",
     "",
     " ",
