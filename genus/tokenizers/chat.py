@@ -10,14 +10,14 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait  # select would fail where a server has many files open
 from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
 
-__all__ = ["BREAK", "ROLES", "check_messages", "pattern_of", "render", "render_safely", "strings", "template_of"]
+__all__ = ["BREAK", "ROLES", "check_messages", "pattern_of", "render", "render_safely", "template_of"]
 
 BREAK = "\ufdd0"  # a noncharacter (Unicode 23.7: for use inside a program), so no text of a user needs it
 ROLES = ("assistant", "developer", "function", "ipython", "model", "system", "tool", "user")
@@ -86,16 +86,6 @@ def render_safely(template: str, messages: Any, specials: Sequence[str], **varia
 def pattern_of(names: Sequence[str]) -> re.Pattern[str]:
     """What finds any of the names, the longest first; with no names, nothing."""
     return re.compile("|".join(map(re.escape, sorted(filter(None, names), key=len, reverse=True))) or "(?!)")
-
-
-def strings(value: Any, test: Callable[[str], bool]) -> Iterator[bool]:
-    """`test` of every text in messages, whatever they nest."""
-    if isinstance(value, str):
-        yield test(value)
-    elif isinstance(value, Mapping):
-        yield from (result for pair in value.items() for each in pair for result in strings(each, test))
-    elif isinstance(value, Sequence):
-        yield from (result for each in value for result in strings(each, test))
 
 
 def _broken(value: Any, pattern: re.Pattern[str]) -> Any:

@@ -106,7 +106,7 @@ class Tokenizer:
         `messages` are mappings with "role" and "content". Raises GenusError naming the first that is not.
         """
         text = self._render(messages, add_generation_prompt)
-        guarded = chat.BREAK in text or any(chat.strings(messages, self._normalises_to_special))
+        guarded = chat.BREAK in text or self._normalises_to_special(messages)
         return self._encode(self._guarded if guarded else self._marked, [text], True)[0]
 
     @cached_property
@@ -138,7 +138,8 @@ class Tokenizer:
         variables["add_generation_prompt"] = add_generation_prompt
         return chat.render_safely(self.chat_template, messages, self.special_names, **variables)
 
-    def _normalises_to_special(self, text: str) -> bool:
+    def _normalises_to_special(self, messages: Any) -> bool:
+        text = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()
         normaliser = self._backend.normalizer
         return normaliser is not None and bool(self._special_pattern.search(normaliser.normalize_str(text)))
 

@@ -155,6 +155,13 @@ def test_a_break_that_was_typed_is_taken_out_before_the_template_sees_it(chatml:
     assert chatml.encode_chat(typed) == chatml.encode_chat(plain)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "galactica"])
+def test_half_a_surrogate_pair_in_a_message_is_named(kind: str, tmp_path: Path) -> None:
+    ours = Tokenizer.load(folder(tmp_path, kind, CHATML, ["<|im_start|>", "<|im_end|>"]))
+    with pytest.raises(GenusError, match="half a surrogate pair"):
+        ours.encode_chat([{"role": "user", "content": "ab\ud83d"}])
+
+
 def test_a_turn_ends_where_the_template_says(chatml: Tokenizer, tmp_path: Path) -> None:
     assert chatml.turn_ends == {599, *chatml.encode("<|im_end|>", specials=True)}
     assert Tokenizer.load(folder(tmp_path / "a", "llama", LLAMA2, [])).turn_ends == {2}
