@@ -11,10 +11,11 @@ __all__ = ["tokenizer"]
 
 
 def tokenizer(recipe: Path | None = None, /, *, config: Annotated[TokenizerRecipe, Parameter(name="*")]) -> None:
-    """Learn a byte-level BPE vocabulary from a corpus's training split.
+    """Learn a vocabulary from a corpus's training split: byte-level BPE as in GPT-2, or another kind of the lineage.
 
     ```sh
     genus tokenizer recipes/demo/2-tokenizer.toml --vocab 4096
+    genus tokenizer --corpus runs/demo/corpus --out runs/llama/tokenizer --kind llama --vocab 4096
     ```
 
     Parameters

@@ -1,7 +1,8 @@
 """The shards stage: a corpus as memory-mapped streams of token ids, and the reader of such streams.
 
-A stream is `E d0 E d1 ... E dn E`, with E the end of text: it starts every document and ends the one before. Not for
-batches (loader.py): here a position is only a number.
+A stream is `E d0 E d1 ... E dn E`, with E the end of text: it starts every document and ends the one before. Where the
+tokenizer has a start of its own (LLaMA's <s>), that follows each E. Not for batches (loader.py): here a position is only a
+number.
 """
 
 import bisect
@@ -52,6 +53,7 @@ def make_shards(config: ShardsRecipe) -> dict[str, Any]:
     corpus, tokenizer = check_corpus(config.corpus), Tokenizer.load(config.tokenizer)
     if tokenizer.end_of_text is None:
         raise GenusError(f"tokenizer {config.tokenizer} names no eos_token; add one to its tokenizer_config.json")
+    start = tokenizer.start if tokenizer.start != (tokenizer.end_of_text,) else ()  # the end of text is there already
     dtype = "uint16" if tokenizer.vocab <= 2**16 else "uint32"
     manifest = {"format": _FORMAT, "dtype": dtype, "vocab": tokenizer.vocab, "end_of_text": tokenizer.end_of_text}
     manifest |= {"tokenizer_sha256": tokenizer.sha256, "corpus_sha256": sha256(config.corpus / "manifest.json")}
@@ -62,7 +64,7 @@ def make_shards(config: ShardsRecipe) -> dict[str, Any]:
             writer = _Writer(folder, split, manifest, config.shard_tokens)
             for texts in _batches(config.corpus, split):
                 for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
-                    writer.add(ids, len(text.encode()))
+                    writer.add([*start, *ids], len(text.encode()))
                 update(done + writer.bytes, f"{split} {writer.tokens:,} tokens")
             splits[split] = writer.close()
             done += writer.bytes

@@ -1,7 +1,7 @@
 """A model in a user's hands: load, logits, generate, score, save."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.spec import DecoderSpec
 from genus.models.weights import load_model, save_model
+from genus.tokenizers.formats import find_tokenizer
 from genus.tokenizers.tokenizer import StreamDecoder, Tokenizer
 
 __all__ = ["Model", "load"]
@@ -34,7 +35,7 @@ def load(folder: str | Path, weights: Literal["fp32", "bf16"] = "fp32") -> "Mode
     if path.is_file():
         raise GenusError(f"{path} is a file; name the model folder that holds config.json and model.safetensors")
     network, family = load_model(path, _DTYPES[weights])
-    return Model(network, family, Tokenizer.load(path) if (path / "tokenizer.json").is_file() else None)
+    return Model(network, family, Tokenizer.load(path) if find_tokenizer(path) else None)
 
 
 class Model:
@@ -96,9 +97,22 @@ class Model:
             yield decoder.add(token)
         yield decoder.flush()
 
+    def chat(self, messages: Sequence[Mapping[str, Any]], max_tokens: int | None = None, **sampling: Any) -> str:
+        """The answer to a chat, whose messages have a "role" and a "content": see Tokenizer.encode_chat, and `generate`."""
+        return "".join(self.stream_chat(messages, max_tokens, Sampling(**sampling)))
+
+    def stream_chat(
+        self, messages: Sequence[Mapping[str, Any]], max_tokens: int | None = None, sampling: Sampling | None = None
+    ) -> Iterator[str]:
+        """`chat` as pieces of text, as they come; it stops where the model ends its turn."""
+        ids = self.tokenizer.encode_chat(messages)
+        ends = self.tokenizer.turn_ends
+        tokens = self._tokens(ids, max_tokens, sampling or Sampling(), ignore_eos=True)
+        return self._text(itertools.takewhile(lambda token: token not in ends, tokens))
+
     def prompt_ids(self, prompt: str) -> list[int]:
-        """Token ids of a prompt; the empty prompt is the start of a document."""
-        ids = self.tokenizer.encode(prompt)
+        """Token ids of a prompt, after what its tokenizer starts texts with; the empty prompt is the start of a document."""
+        ids = [*self.tokenizer.start, *self.tokenizer.encode(prompt)]
         if not ids and self.tokenizer.end_of_text is not None:
             return [self.tokenizer.end_of_text]
         check_tokens(self.network, ids)
@@ -109,7 +123,7 @@ class Model:
 
         The two are encoded as one text; a token that spans the border counts to the continuation.
         """
-        start = self.prompt_ids("") if self.tokenizer.end_of_text is not None else []
+        start = self.prompt_ids("") if self.tokenizer.start or self.tokenizer.end_of_text is not None else []
         whole = start + self.tokenizer.encode(prompt + continuation)
         shared = _common(whole, start + self.tokenizer.encode(prompt))
         check_tokens(self.network, whole)

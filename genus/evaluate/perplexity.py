@@ -34,16 +34,17 @@ def evaluate(config: Evaluate) -> dict[str, Any]:
 def bits_per_byte(model: Model, texts: list[str]) -> dict[str, float]:
     """Bits for whole documents, their ends included, over the UTF-8 bytes of their text.
 
-    Each document is read on its own, from the end-of-text token that starts it to the one that ends it; documents longer
+    Each document is read on its own, from what starts it (mostly the end of text) to the end of text; documents longer
     than the context in windows that overlap by half.
     """
-    end = model.prompt_ids("")[0]
+    start = model.prompt_ids("")
+    end = start[0] if model.tokenizer.end_of_text is None else model.tokenizer.end_of_text
     nats, tokens, done = 0.0, 0, 0
     size = sum(len(text.encode()) for text in texts)
     with progress("held-out text", size) as update:
         for first in range(0, len(texts), _GROUP):
             group = texts[first : first + _GROUP]
-            ids = [[end, *row, end] for row in model.tokenizer.encode_batch(group)]
+            ids = [[*start, *row, end] for row in model.tokenizer.encode_batch(group)]
             for log_probs in model.score_tokens(ids):
                 nats, tokens = nats - float(log_probs.double().sum()), tokens + len(log_probs)
             done += sum(len(text.encode()) for text in group)
