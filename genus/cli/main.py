@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "STAGES", "bind_stage", "main", "make_app"]
 
 STAGES = {
     "corpus": "Read a folder of text, or the packaged one, into documents.",
-    "tokenizer": "Learn a byte-level BPE vocabulary from a corpus.",
+    "tokenizer": "Learn a vocabulary from a corpus.",
     "shards": "Turn a corpus into memory-mapped tokens.",
     "pretrain": "Train a model from random weights on shards.",
     "evaluate": "Measure bits per byte on held-out text, beside references.",
@@ -35,7 +35,7 @@ COMMANDS = {
     "run": "Execute a folder of stage recipes in order, skipping what is done.",
     **STAGES,
     "generate": "Continue a text.",
-    "chat": "Write by turns with a model in the terminal.",
+    "chat": "Talk with a model in the terminal.",
     "verify": "Prove that transformers reads a model folder as Genus does.",
     "import": "Convert a folder with pickled weights to safetensors.",
 }
