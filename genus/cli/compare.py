@@ -60,11 +60,10 @@ def compare(one: str, other: str, /) -> None:
 
 def differences(one: "DecoderSpec", other: "DecoderSpec") -> list[Difference]:
     """What differs, the shape first. A field of a part that only one of the two has is left out where it does nothing."""
-    specs = [_entries(one), _entries(other)]
-    found = []
-    parts = [field.name for field in fields(one)]
-    paths = sorted({*specs[0], *specs[1]} - {*_SHAPE}, key=lambda path: (parts.index(path.split(".")[0]), path))
-    for path in (*_SHAPE, *paths):
+    specs, found = [_entries(one), _entries(other)], []
+    order = [field.name for field in fields(one)]
+    rest = [path for path in dict.fromkeys([*specs[0], *specs[1]]) if path not in _SHAPE]
+    for path in (*_SHAPE, *sorted(rest, key=lambda path: order.index(path.split(".")[0]))):
         entries = [entry for spec in specs if (entry := spec.get(path))]
         values = [spec[path][1] if path in spec else _ABSENT for spec in specs]
         if values[0] != values[1] and (len(entries) == 2 or any(values)):
@@ -75,7 +74,7 @@ def differences(one: "DecoderSpec", other: "DecoderSpec") -> list[Difference]:
 
 def _entries(spec: "DecoderSpec") -> dict[str, tuple[str, Any]]:
     """All fields, and the parameters; what is as usual beside another field is said so instead of as a number."""
-    entries = {"parameters": ("", spec.parameters), **fields_of(spec)}
+    entries = fields_of(spec)
     usual = {
         "attention.kv_heads": (spec.attention.heads, "one a head"),
         "attention.scale": (None, "head_dim ** -0.5"),
@@ -84,7 +83,7 @@ def _entries(spec: "DecoderSpec") -> dict[str, tuple[str, Any]]:
     for path, (value, word) in usual.items():
         if path in entries and entries[path][1] == value:
             entries[path] = (entries[path][0], word)
-    return entries
+    return {"parameters": ("", spec.parameters), **entries}
 
 
 def _sentence(key: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -157,7 +158,7 @@ def _facts(spec: "DecoderSpec") -> dict[str, Any]:
 
 def _text(model: Described) -> str:
     """The same for people."""
-    from genus.models.diagram import in_words
+    from genus.models.diagram import in_words, labelled
 
     facts, spec = _facts(model.spec), model.spec
     size = {name: _scaled(count, "B") for name, count in facts["bytes"].items()}
@@ -168,8 +169,8 @@ def _text(model: Described) -> str:
         **in_words(spec),
         "parameters": f"{spec.parameters:,}{active}",
         "weights": f"{size['weights_fp32']} in fp32, {size['weights_bf16']} in bf16",
-        "training": f"{size['training_adamw_fp32']} with AdamW in fp32 (16 bytes a parameter), and the activations",
-        "": f"{flop['training_token']} a token, in rows of {spec.context:,}",
+        "training": f"{size['training_adamw_fp32']} with AdamW in fp32 (16 bytes a parameter) and the activations; "
+        f"{flop['training_token']} a token in rows of {spec.context:,}",
         "cache": f"{facts['bytes']['cache_token_bf16']:,} bytes a token in bf16, {size['cache_context_bf16']} for all "
         f"{spec.context:,}{banded}",
         "generating": f"{flop['generating_first_token']} for the first token, {flop['generating_last_token']} for the last",
@@ -178,7 +179,7 @@ def _text(model: Described) -> str:
     return "\n".join([
         f"{model.name}: {model.family.title}",
         "",
-        *aligned(list(rows.items()), left=2),
+        *labelled(rows, min(shutil.get_terminal_size().columns, 110)),
         "",
         _story(model.family),
         *(["", f"Other sizes: {', '.join(others)}."] if others else []),

@@ -7,7 +7,7 @@ import textwrap
 
 from genus.models.spec import Alibi, DecoderSpec, Experts, Learned, Llama3, Mlp, Norm, Rotary, Strided, Window, Yarn
 
-__all__ = ["draw", "in_words", "window_words"]
+__all__ = ["draw", "in_words", "labelled", "window_words"]
 
 _COLUMNS = 60
 _ACTIVATIONS = {
@@ -33,11 +33,9 @@ def draw(spec: DecoderSpec) -> str:
     out += [f"head: {_head(spec)}", f"logits, {spec.vocab:,}"]
     stream = "\n  │\n  "
     parts = {name: words for name, words in in_words(spec).items() if name not in ("shape", "block", "head")}
-    legend = [
-        textwrap.fill(words, _COLUMNS, initial_indent=f"{name:<11}", subsequent_indent=" " * 11)
-        for name, words in parts.items()
-    ]
-    return "\n".join([f"  {stream.join(into)}", "  │", *_boxed(spec), "  │", f"  {stream.join(out)}", "", *legend])
+    return "\n".join(
+        [f"  {stream.join(into)}", "  │", *_boxed(spec), "  │", f"  {stream.join(out)}", "", *labelled(parts, _COLUMNS)]
+    )
 
 
 def _boxed(spec: DecoderSpec) -> list[str]:
@@ -84,6 +82,15 @@ def in_words(spec: DecoderSpec) -> dict[str, str]:
         }[spec.wiring].replace("mlp", _mlp_name(spec).lower()),
         "head": _head(spec),
     }
+
+
+def labelled(words: dict[str, str], columns: int) -> list[str]:
+    """Each label and its words, broken into lines of at most `columns`."""
+    indent = max(map(len, words)) + 2
+    return [
+        textwrap.fill(said, columns, initial_indent=label.ljust(indent), subsequent_indent=" " * indent)
+        for label, said in words.items()
+    ]
 
 
 def window_words(window: Window) -> str:
