@@ -42,7 +42,7 @@ def test_every_choice_has_a_sentence(key, hint):
     assert (set(meaning) if isinstance(meaning, dict) else set()) == choices
     for sentence in meaning.values() if isinstance(meaning, dict) else [meaning]:
         assert sentence.endswith(".")
-        assert sentence.count("arXiv") == len(re.findall(r"arXiv \d{4}\.\d{5}\b", sentence))
+        assert sentence.count("arXiv") == len(re.findall(r"arXiv \d{4}\.\d{4,5}\b", sentence))
 
 
 def rows(one: str, other: str) -> dict[str, tuple[str, str]]:
