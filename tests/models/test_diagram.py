@@ -88,6 +88,7 @@ class Follow:
         head, decoder = self.model.head, self.model.decoder
         match line.split(maxsplit=1)[0].strip(":,"):
             case "LayerNorm" | "RMSNorm":
+                assert not isinstance(decoder.norm, nn.Identity)
                 return decoder.norm(x)
             case "map":
                 return head.project(x)
