@@ -158,6 +158,7 @@ def _facts(spec: "DecoderSpec") -> dict[str, Any]:
 
 def _text(model: Described) -> str:
     """The same for people."""
+    from genus.models.costs import ADAMW_BYTES
     from genus.models.diagram import in_words, labelled
 
     facts, spec = _facts(model.spec), model.spec
@@ -169,7 +170,7 @@ def _text(model: Described) -> str:
         **in_words(spec),
         "parameters": f"{spec.parameters:,}{active}",
         "weights": f"{size['weights_fp32']} in fp32, {size['weights_bf16']} in bf16",
-        "training": f"{size['training_adamw_fp32']} with AdamW in fp32 (16 bytes a parameter) and the activations; "
+        "training": f"{size['training_adamw_fp32']} with AdamW in fp32 ({ADAMW_BYTES} bytes a parameter), and activations; "
         f"{flop['training_token']} a token in rows of {spec.context:,}",
         "cache": f"{facts['bytes']['cache_token_bf16']:,} bytes a token in bf16, {size['cache_context_bf16']} for all "
         f"{spec.context:,}{banded}",
