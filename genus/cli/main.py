@@ -36,6 +36,8 @@ COMMANDS = {
     **STAGES,
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
+    "models": "List the families, or describe one model: its parts, memory and arithmetic.",
+    "compare": "Explain how two models differ, field by field.",
     "verify": "Prove that transformers reads a model folder as Genus does.",
     "import": "Convert a folder with pickled weights to safetensors.",
 }
