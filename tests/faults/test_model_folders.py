@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from genus.core.errors import GenusError
 from genus.engine.model import load
+from genus.models import written
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
@@ -231,9 +232,7 @@ def test_an_empty_or_missing_folder(tmp_path):
 
 
 def test_large_models_are_split_with_an_index(folder, monkeypatch, tmp_path):
-    from genus.models import weights
-
-    monkeypatch.setattr(weights, "_SHARD_BYTES", 3000)
+    monkeypatch.setattr(written, "_SHARD_BYTES", 3000)
     model, family = load_model(folder)
     (tmp_path / "split").mkdir()
     save_model(tmp_path / "split", model, family)
