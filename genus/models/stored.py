@@ -92,9 +92,7 @@ def open_tensors(folder: Path) -> Iterator[StoredTensors]:
     for path in _weight_files(folder, places):
         for name, slot in _open_file(path).items():
             if name in slots:
-                raise GenusError(
-                    f"{folder}: {name} is in both {slots[name].path.name} and {path.name}; remove one of the two"
-                )
+                raise GenusError(f"{folder}: {name} is in both {slots[name].path.name} and {path.name}; remove one")
             slots[name] = slot
     for name, file in places.items():
         if name not in slots or slots[name].path.name != file:

@@ -53,9 +53,14 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Langua
     """
     spec, family = read_spec(folder)
     require_memory(spec.parameters * dtype.itemsize, f"{folder}, with {spec.parameters:,} parameters,")
-    model = _empty(spec)
     found: dict[str, Tensor] = {}
     with open_tensors(folder) as stored:
+        if spec.depth > len(stored.names):  # before as many layers are built
+            raise GenusError(
+                f"{folder}: config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors; "
+                "the two are not of one model"
+            )
+        model = _empty(spec)
         for name, part in _stored_parts(stored, model, family):
             found[name] = part.to(dtype).contiguous()
     model.load_state_dict(found, assign=True)
@@ -114,9 +119,7 @@ def _check_saved(folder: Path, model: LanguageModel) -> None:
     spec, family = read_spec(folder)
     lost = _differences(model.spec, spec)
     if lost:
-        raise GenusError(
-            f"{folder} would be read with another {', '.join(lost)} than was saved; report this defect of Genus"
-        )
+        raise GenusError(f"{folder} is not read with the {', '.join(lost)} it was saved with; report this defect of Genus")
     ours = dict(model.named_parameters())
     with open_tensors(folder) as stored:
         for name, part in _stored_parts(stored, model, family):
@@ -130,7 +133,7 @@ def _empty(spec: DecoderSpec) -> LanguageModel:
 
 
 def _stored_parts(stored: StoredTensors, model: LanguageModel, family: Family) -> Iterator[tuple[str, Tensor]]:
-    """Our name and a view of the stored tensor for every parameter of the model; the view is dear only until the next one."""
+    """Our name and a view of the stored tensor for every parameter; the next one may have its memory."""
     ours = dict(model.named_parameters())
     pairs = list(_pairs(family, model.spec, set(ours)))
     names = _match(stored, family, model.spec, [theirs for _, theirs, _ in pairs])
@@ -178,7 +181,8 @@ def _match(stored: StoredTensors, family: Family, spec: DecoderSpec, wanted: lis
         full = family.prefix + extra.removeprefix(family.prefix)
         if not any(re.fullmatch(pattern, full) for pattern in dead):
             raise stored.wrong(extra, "has no place in config.json; the two are not of one model")
-    if repeated and not torch.equal(stored.read(_TIED_HEAD), stored.read(names[_embedding(family)])):
+    embedding = names[_embedding(family)]
+    if repeated and not torch.equal(stored.read(_TIED_HEAD), stored.read(embedding)):
         raise stored.wrong(_TIED_HEAD, "is tied to the embedding by config.json but differs; untie it (tie_word_embeddings)")
     return names
 

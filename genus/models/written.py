@@ -23,7 +23,7 @@ _CODES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torc
 
 
 def write_weights(folder: Path, layout: Layout, tensors: Iterable[Tensor], dtype: torch.dtype) -> None:
-    """Write `tensors`, which come in the order of `layout`, as model.safetensors, or from 5 GB on as several and an index."""
+    """Write `tensors`, which come in the order of `layout`, as model.safetensors, or above 5 GB as several with an index."""
     shards = list(_shards(layout, dtype))
     stream = iter(tensors)
     if len(shards) == 1:

@@ -133,7 +133,7 @@ def test_f46_damaged_safetensors(folder, damage):
     (lambda t: t.update({"model.layers.2.mlp.up_proj.weight": torch.zeros(3)}), "model.layers.2.mlp.up_proj.weight"),
     (lambda t: t.update({"extra": torch.zeros(3)}), "extra"),
     (lambda t: t.update({"lm_head.weight": torch.zeros(30, 13)}), r"lm_head.weight has shape \[30, 13\]"),
-    (lambda t: t.update({"lm_head.weight": torch.zeros(30, 12, dtype=torch.int32)}), "lm_head.weight is torch.int32"),
+    (lambda t: t.update({"lm_head.weight": torch.zeros(30, 12, dtype=torch.int32)}), "lm_head.weight is I32"),
 ])  # fmt: skip
 def test_f46_wrong_tensors_are_named(folder, change, match):
     change_tensors(folder, change)
