@@ -36,8 +36,8 @@ COMMANDS = {
     **STAGES,
     "generate": "Continue a text.",
     "chat": "Write by turns with a model in the terminal.",
-    "verify": "Prove that transformers reads a model folder as Genus does.",
-    "import": "Convert a folder with pickled weights to safetensors.",
+    "verify": "Prove that a model folder survives a save, and that transformers reads it alike.",
+    "import": "Make a model folder from a package, the hub, a GGUF file, an archive or a folder.",
 }
 _EPILOGUE = (
     "Start with: genus demo. Any stage: genus STAGE recipe.toml --field.name value. A killed command goes on when repeated."

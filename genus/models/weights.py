@@ -25,7 +25,7 @@ from genus.models.spec import DecoderSpec
 from genus.models.stored import StoredTensors, open_tensors
 from genus.models.written import Layout, write_weights
 
-__all__ = ["config_of", "layout_of", "load_model", "read_spec", "save_model", "tensors_of", "write_config"]
+__all__ = ["check_model", "config_of", "layout_of", "load_model", "read_spec", "save_model", "tensors_of", "write_config"]
 
 _TIED_HEAD = "lm_head.weight"  # which some files repeat beside the embedding
 
@@ -55,16 +55,20 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Langua
     require_memory(spec.parameters * dtype.itemsize, f"{folder}, with {spec.parameters:,} parameters,")
     found: dict[str, Tensor] = {}
     with open_tensors(folder) as stored:
-        if spec.depth > len(stored.names):  # before as many layers are built
-            raise GenusError(
-                f"{folder}: config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors; "
-                "the two are not of one model"
-            )
-        model = _empty(spec)
-        for name, part in _stored_parts(stored, model, family):
+        for name, part in _stored_parts(stored, spec, family):
             found[name] = part.to(dtype).contiguous()
+    model = _empty(spec)
     model.load_state_dict(found, assign=True)
     return model.eval(), family
+
+
+def check_model(folder: Path) -> DecoderSpec:
+    """Everything that `load_model` checks, in the memory of one tensor."""
+    spec, family = read_spec(folder)
+    with open_tensors(folder) as stored:
+        for _ in _stored_parts(stored, spec, family):
+            pass
+    return spec
 
 
 def layout_of(spec: DecoderSpec, family: Family) -> Layout:
@@ -122,7 +126,7 @@ def _check_saved(folder: Path, model: LanguageModel) -> None:
         raise GenusError(f"{folder} is not read with the {', '.join(lost)} it was saved with; report this defect of Genus")
     ours = dict(model.named_parameters())
     with open_tensors(folder) as stored:
-        for name, part in _stored_parts(stored, model, family):
+        for name, part in _stored_parts(stored, spec, family):
             if not torch.equal(part, ours[name].detach().cpu()):
                 raise GenusError(f"{folder}: {name} is not read as it was saved; report this defect of Genus")
 
@@ -132,14 +136,17 @@ def _empty(spec: DecoderSpec) -> LanguageModel:
         return LanguageModel(spec)
 
 
-def _stored_parts(stored: StoredTensors, model: LanguageModel, family: Family) -> Iterator[tuple[str, Tensor]]:
+def _stored_parts(stored: StoredTensors, spec: DecoderSpec, family: Family) -> Iterator[tuple[str, Tensor]]:
     """Our name and a view of the stored tensor for every parameter; the next one may have its memory."""
-    ours = dict(model.named_parameters())
-    pairs = list(_pairs(family, model.spec, set(ours)))
-    names = _match(stored, family, model.spec, [theirs for _, theirs, _ in pairs])
+    if spec.depth > len(stored.names):  # before as many layers are built
+        what = f"config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors"
+        raise GenusError(f"{stored.folder}: {what}; the two are not of one model")
+    ours = dict(_empty(spec).named_parameters())
+    pairs = list(_pairs(family, spec, set(ours)))
+    names = _match(stored, family, spec, [theirs for _, theirs, _ in pairs])
     for rule, theirs, targets in pairs:
         tensor = stored.read(names[theirs])
-        for name, part in itertools.zip_longest(targets, _cut(rule, model.spec, tensor)):
+        for name, part in itertools.zip_longest(targets, _cut(rule, spec, tensor)):
             if part is None or part.shape != ours[name].shape:
                 what = f"has shape {list(tensor.shape)}, which does not fit config.json; the two are not of one model"
                 raise stored.wrong(theirs, what)
