@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_json
@@ -131,8 +132,17 @@ def _check_saved(folder: Path, model: LanguageModel) -> None:
                 raise GenusError(f"{folder}: {name} is not read as it was saved; report this defect of Genus")
 
 
+class _Unfilled(TorchFunctionMode):
+    """Modules made under it skip their random start, which for tensors without memory imports a compiler: 1 s."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return (*args, *(kwargs or {}).values())[0]
+        return function(*args, **(kwargs or {}))
+
+
 def _empty(spec: DecoderSpec) -> LanguageModel:
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return LanguageModel(spec)
 
 
