@@ -20,7 +20,7 @@ Verdict = dict[str, float]
 
 
 def verify(folder: Path, tokens: int = 64, seed: int = 0) -> Verdict:
-    """Largest differences of fp32 logits on random ids: "round trip", through our own save, and "transformers".
+    """Largest differences of fp32 logits on random ids: "round_trip", through our own save, and "transformers".
 
     The second is left out where transformers is not installed. Raises GenusError when it does not open the folder as it is.
     """
@@ -30,7 +30,7 @@ def verify(folder: Path, tokens: int = 64, seed: int = 0) -> Verdict:
     ours = _logits(model, ids)
     with tempfile.TemporaryDirectory() as temporary:
         save_model(Path(temporary), model, family)
-        verdict = {"round trip": _difference(ours, _logits(load_model(Path(temporary))[0], ids))}
+        verdict = {"round_trip": _difference(ours, _logits(load_model(Path(temporary))[0], ids))}
     del model  # theirs needs as much memory
     if find_spec("transformers"):
         verdict["transformers"] = _difference(ours, _their_logits(folder, ids))

@@ -28,7 +28,7 @@ def folder(tmp_path, request):
 def test_saved_models_of_every_family(folder):
     verdict = verify_module.verify(folder)
     assert verdict["transformers"] < 1e-4
-    assert verdict["round trip"] == 0
+    assert verdict["round_trip"] == 0
 
 
 def test_a_difference_fails(folder, monkeypatch, capsys):
@@ -44,7 +44,7 @@ def test_without_transformers_the_round_trip_is_still_made(folder, monkeypatch, 
     monkeypatch.setattr(verify_module, "find_spec", lambda name: None)
     assert cli._run(["verify", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert "round trip: logits differ by at most 0.00e+00" in said
+    assert "round_trip: logits differ by at most 0.00e+00" in said
     assert "transformers: not installed" in said
     assert "pip install 'genus[verify]'" in said
 
@@ -59,4 +59,4 @@ def test_a_round_trip_that_changes_the_logits_fails(folder, monkeypatch, capsys)
 
     monkeypatch.setattr(verify_module, "_logits", second_differs)
     assert cli._run(["verify", str(folder)]) == 1
-    assert "round trip: logits differ by at most 2.0" in capsys.readouterr().out
+    assert "round_trip: logits differ by at most 2.0" in capsys.readouterr().out
