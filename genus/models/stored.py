@@ -97,7 +97,14 @@ def open_tensors(folder: Path) -> Iterator[StoredTensors]:
     for name, file in places.items():
         if name not in slots or slots[name].path.name != file:
             raise GenusError(f"{index} says that {_shown(name)} is in {file}, which lacks it; copy the folder again")
-    yield StoredTensors(folder, slots)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # the checks wait for memory; on a busy machine threads would wait for each other, 10 times as long
+    try:
+        yield StoredTensors(folder, slots)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _open_file(path: Path) -> dict[str, _Slot]:

@@ -45,6 +45,18 @@ def check_read(folder, made):
             assert torch.equal(stored.read(name), made[name])
 
 
+def test_reading_leaves_the_number_of_threads_alone(tmp_path):
+    save_file({"a": torch.full((3,), float("nan"))}, tmp_path / "model.safetensors")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(GenusError, match="a holds NaN"), open_tensors(tmp_path) as stored:
+            stored.read("a")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_tensors_at_odd_places(tmp_path):
     """Others' headers may end anywhere; a view of fp32 must not."""
     made = tensors(torch.float32)
