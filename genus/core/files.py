@@ -16,7 +16,17 @@ from typing import Any
 
 from genus.core.errors import GenusError
 
-__all__ = ["locked", "new_folder", "read_json", "sha256", "sync_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "locked",
+    "new_folder",
+    "read_json",
+    "sha256",
+    "sync_folder",
+    "unique_keys",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -46,15 +56,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises GenusError when it is missing or cut short."""
+    """The content of a JSON file. Raises GenusError when it is missing, cut short, or says a thing twice."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"), object_pairs_hook=unique_keys)
     except FileNotFoundError:
         raise GenusError(f"{path} is missing; run the stage that makes it") from None
     except OSError as error:
         raise GenusError(f"{path} cannot be read ({error.strerror}); name a file that can") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a key twice, nested without end
         raise GenusError(f"{path} is not whole JSON ({error}); run the stage that makes it again") from None
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The `object_pairs_hook` of careful readers: of a key given twice, two programs may read different values."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:80]!a} is given twice")
+    return found
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Proof that a folder is what it says: Genus's logits beside those of transformers, and a save that loads as the same."""
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ Verdict = dict[str, float]
 
 
 def verify(folder: Path, tokens: int = 64, seed: int = 0) -> Verdict:
-    """Largest differences of fp32 logits on random ids: "transformers", and "round_trip" through our own save.
+    """Largest differences of fp32 logits on random ids: "round_trip", through our own save, and "transformers".
 
-    Raises GenusError when transformers is absent or does not open the folder as it is.
+    The second is left out where transformers is not installed. Raises GenusError when it does not open the folder as it is.
     """
     model, family = load_model(folder)
     generator = torch.Generator().manual_seed(seed)
@@ -29,11 +30,11 @@ def verify(folder: Path, tokens: int = 64, seed: int = 0) -> Verdict:
     ours = _logits(model, ids)
     with tempfile.TemporaryDirectory() as temporary:
         save_model(Path(temporary), model, family)
-        again = _logits(load_model(Path(temporary))[0], ids)
-    return {
-        "transformers": _difference(ours, _their_logits(folder, ids)),
-        "round_trip": _difference(ours, again),
-    }
+        verdict = {"round_trip": _difference(ours, _logits(load_model(Path(temporary))[0], ids))}
+    del model  # theirs needs as much memory
+    if find_spec("transformers"):
+        verdict["transformers"] = _difference(ours, _their_logits(folder, ids))
+    return verdict
 
 
 @torch.no_grad()
@@ -43,11 +44,9 @@ def _logits(model: LanguageModel, ids: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _their_logits(folder: Path, ids: Tensor) -> Tensor:
-    try:
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging
-    except ImportError as error:
-        raise GenusError("verify compares with transformers, which is not installed; pip install 'genus[verify]'") from error
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:

@@ -1,20 +1,19 @@
 """Read and write a Hugging Face model folder, one tensor at a time, by a family's rules. Safetensors only, never pickle.
 
 Every tensor of the file and every parameter of the model is used exactly once; whatever is missing, left over, of the wrong
-shape or not finite is named before a model is returned.
+shape or not finite is named before a model is returned. How bytes come and go is in stored.py and written.py.
 """
 
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_json
@@ -25,10 +24,10 @@ from genus.models.heads import LanguageModel
 from genus.models.rules import Rule
 from genus.models.spec import DecoderSpec
 from genus.models.stored import StoredTensors, open_tensors
+from genus.models.written import Layout, write_weights
 
-__all__ = ["config_of", "load_model", "read_spec", "save_model", "tensors_of"]
+__all__ = ["check_model", "config_of", "layout_of", "load_model", "read_spec", "save_model", "tensors_of", "write_config"]
 
-_SHARD_BYTES = 5 * 10**9
 _TIED_HEAD = "lm_head.weight"  # which some files repeat beside the embedding
 
 
@@ -49,24 +48,33 @@ def read_spec(folder: Path) -> tuple[DecoderSpec, Family]:
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Family]:
-    """The model in a folder, in `dtype`, in evaluation mode. Raises GenusError naming the tensor that is wrong."""
+    """The model in a folder, in `dtype`, in evaluation mode. Raises GenusError naming the tensor that is wrong.
+
+    A tensor that is stored as it is used is not copied: the parameter is the mapped file, read when it is first needed.
+    """
     spec, family = read_spec(folder)
     require_memory(spec.parameters * dtype.itemsize, f"{folder}, with {spec.parameters:,} parameters,")
-    with torch.device("meta"):
-        model = LanguageModel(spec)
-    model.to(dtype).to_empty(device="cpu")
-    ours = dict(model.named_parameters())
-    with open_tensors(folder) as stored, torch.no_grad():
-        pairs = list(_pairs(family, spec, set(ours)))
-        names = _match(stored, family, spec, [theirs for _, theirs, _ in pairs])
-        for rule, theirs, targets in pairs:
-            tensor = stored.read(names[theirs])
-            for parameter, part in _parts(rule, spec, tensor, [ours[name] for name in targets]):
-                if part is None or part.shape != parameter.shape:
-                    what = f"has shape {list(tensor.shape)}, which does not fit config.json; the two are not of one model"
-                    raise stored.wrong(theirs, what)
-                parameter.copy_(part)
+    found: dict[str, Tensor] = {}
+    with open_tensors(folder) as stored:
+        for name, part in _stored_parts(stored, spec, family):
+            found[name] = part.to(dtype).contiguous()
+    model = _empty(spec)
+    model.load_state_dict(found, assign=True)
     return model.eval(), family
+
+
+def check_model(folder: Path) -> DecoderSpec:
+    """Everything that `load_model` checks, in the memory of one tensor."""
+    spec, family = read_spec(folder)
+    with open_tensors(folder) as stored:
+        for _ in _stored_parts(stored, spec, family):
+            pass
+    return spec
+
+
+def layout_of(spec: DecoderSpec, family: Family) -> Layout:
+    """Names and shapes of every tensor in a folder of this spec, before any of them exists."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(_empty(spec), family)}
 
 
 def tensors_of(model: LanguageModel, family: Family) -> Iterator[tuple[str, Tensor]]:
@@ -80,36 +88,88 @@ def config_of(spec: DecoderSpec, family: Family, dtype: torch.dtype) -> dict[str
     """config.json for a spec. Raises GenusError naming the fields that this family's files cannot say."""
     config = family.hf_from_spec(spec)
     again = family.spec_from_hf(HfConfig(config, "config.json"))
-    lost = [
-        field.name
-        for field in dataclasses.fields(spec)
-        if field.name != "dropout" and getattr(spec, field.name) != getattr(again, field.name)
-    ]
+    lost = _differences(spec, again)
     if lost:
         raise GenusError(f"{family.title} files cannot say {', '.join(lost)} of this model; save it as another family")
     dtype_name = str(dtype).removeprefix("torch.")
     return {"architectures": [family.architecture], "model_type": family.model_type, "dtype": dtype_name, **config}
 
 
+def _differences(one: DecoderSpec, other: DecoderSpec) -> list[str]:
+    names = [field.name for field in dataclasses.fields(one) if field.name != "dropout"]
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
+
+
 def save_model(folder: Path, model: LanguageModel, family: Family, end_of_text: int | None = None) -> None:
     """Write config.json, generation_config.json and safetensors into `folder` (a new one: see core.files.new_folder).
 
-    Weights over 5 GB are split into several files with an index, so that at most one of them is held beside the model.
+    What was written is read again; raises GenusError naming the field or tensor that did not come back as it went.
     """
-    dtype = model.decoder.embed.weight.dtype
-    config = config_of(model.spec, family, dtype)
-    tokens = {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
-    write_json(folder / "config.json", {**config, **tokens})
+    write_config(folder, model.spec, family, model.decoder.embed.weight.dtype, {"bos": end_of_text, "eos": end_of_text})
+    tensors = (tensor for _, tensor in tensors_of(model, family))
+    write_weights(folder, layout_of(model.spec, family), tensors, model.decoder.embed.weight.dtype)
+    _check_saved(folder, model)
+
+
+def write_config(
+    folder: Path, spec: DecoderSpec, family: Family, dtype: torch.dtype, special: Mapping[str, int | None]
+) -> None:
+    """Write config.json and generation_config.json; `special` are token ids: "bos", "eos", "pad"."""
+    tokens = {f"{name}_token_id": number for name, number in special.items()}
+    write_json(folder / "config.json", {**config_of(spec, family, dtype), **tokens})
     write_json(folder / "generation_config.json", tokens)
-    shards: list[list[str]] = []
-    batch: dict[str, Tensor] = {}
-    for name, tensor in tensors_of(model, family):
-        if batch and _bytes(batch) + tensor.nbytes > _SHARD_BYTES:
-            shards.append(_write_shard(folder, len(shards), batch))
-            batch = {}
-        batch[name] = tensor.contiguous()
-    shards.append(_write_shard(folder, len(shards), batch))
-    _name_shards(folder, shards, model.spec.parameters * dtype.itemsize)
+
+
+def _check_saved(folder: Path, model: LanguageModel) -> None:
+    spec, family = read_spec(folder)
+    lost = _differences(model.spec, spec)
+    if lost:
+        raise GenusError(f"{folder} is not read with the {', '.join(lost)} it was saved with; report this defect of Genus")
+    ours = dict(model.named_parameters())
+    with open_tensors(folder) as stored:
+        for name, part in _stored_parts(stored, spec, family):
+            if not torch.equal(part, ours[name].detach().cpu()):
+                raise GenusError(f"{folder}: {name} is not read as it was saved; report this defect of Genus")
+
+
+class _Unfilled(TorchFunctionMode):
+    """Modules made under it skip their random start, which for tensors without memory imports a compiler: 1 s."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return (*args, *(kwargs or {}).values())[0]
+        return function(*args, **(kwargs or {}))
+
+
+def _empty(spec: DecoderSpec) -> LanguageModel:
+    with torch.device("meta"), _Unfilled():
+        return LanguageModel(spec)
+
+
+def _stored_parts(stored: StoredTensors, spec: DecoderSpec, family: Family) -> Iterator[tuple[str, Tensor]]:
+    """Our name and a view of the stored tensor for every parameter; the next one may have its memory."""
+    if spec.depth > len(stored.names):  # before as many layers are built
+        what = f"config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors"
+        raise GenusError(f"{stored.folder}: {what}; the two are not of one model")
+    ours = dict(_empty(spec).named_parameters())
+    pairs = list(_pairs(family, spec, set(ours)))
+    names = _match(stored, family, spec, [theirs for _, theirs, _ in pairs])
+    for rule, theirs, targets in pairs:
+        tensor = stored.read(names[theirs])
+        for name, part in itertools.zip_longest(targets, _cut(rule, spec, tensor)):
+            if part is None or part.shape != ours[name].shape:
+                what = f"has shape {list(tensor.shape)}, which does not fit config.json; the two are not of one model"
+                raise stored.wrong(theirs, what)
+            yield name, part
+        stored.release(names[theirs])
+
+
+def _cut(rule: Rule, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
+    """Their tensor in our parts; none where it cannot be cut up so."""
+    try:
+        return rule.load(spec, tensor)
+    except RuntimeError:
+        return ()
 
 
 def _pairs(family: Family, spec: DecoderSpec, ours: set[str]) -> Iterator[tuple[Rule, str, list[str]]]:
@@ -138,46 +198,11 @@ def _match(stored: StoredTensors, family: Family, spec: DecoderSpec, wanted: lis
         full = family.prefix + extra.removeprefix(family.prefix)
         if not any(re.fullmatch(pattern, full) for pattern in dead):
             raise stored.wrong(extra, "has no place in config.json; the two are not of one model")
-    if repeated and not torch.equal(stored.read(_TIED_HEAD), stored.read(names[_embedding(family)])):
+    embedding = names[_embedding(family)]
+    if repeated and not torch.equal(stored.read(_TIED_HEAD), stored.read(embedding)):
         raise stored.wrong(_TIED_HEAD, "is tied to the embedding by config.json but differs; untie it (tie_word_embeddings)")
     return names
 
 
 def _embedding(family: Family) -> str:
     return next(rule.theirs for rule in family.rules if rule.ours == ("decoder.embed.weight",))
-
-
-def _parts(
-    rule: Rule, spec: DecoderSpec, tensor: Tensor, targets: list[nn.Parameter]
-) -> Iterator[tuple[nn.Parameter, Tensor | None]]:
-    """Each of our parameters with its part of their tensor; None where the tensor cannot be cut up so."""
-    try:
-        parts = rule.load(spec, tensor)
-    except RuntimeError:
-        parts = ()
-    yield from itertools.zip_longest(targets, parts)
-
-
-def _bytes(tensors: dict[str, Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors.values())
-
-
-def _write_shard(folder: Path, number: int, tensors: dict[str, Tensor]) -> list[str]:
-    try:
-        save_file(tensors, folder / f"shard-{number}", metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise GenusError(f"{folder} could not be written ({error}); free space or choose another folder") from error
-    return list(tensors)
-
-
-def _name_shards(folder: Path, shards: list[list[str]], total: int) -> None:
-    """One file is model.safetensors; several are numbered and indexed, as Hugging Face does."""
-    if len(shards) == 1:
-        (folder / "shard-0").rename(folder / "model.safetensors")
-        return
-    weight_map: dict[str, str] = {}
-    for number, names in enumerate(shards):
-        file = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
-        (folder / f"shard-{number}").rename(folder / file)
-        weight_map.update(dict.fromkeys(names, file))
-    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})

@@ -40,7 +40,23 @@ def test_a_difference_fails(folder, monkeypatch, capsys):
     assert "transformers: logits differ by at most 2.0" in captured.out
 
 
-def test_without_transformers_the_next_step_is_said(folder, monkeypatch, capsys):
-    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+def test_without_transformers_the_round_trip_is_still_made(folder, monkeypatch, capsys):
+    monkeypatch.setattr(verify_module, "find_spec", lambda name: None)
+    assert cli._run(["verify", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "round_trip: logits differ by at most 0.00e+00" in said
+    assert "transformers: not installed" in said
+    assert "pip install 'genus[verify]'" in said
+
+
+def test_a_round_trip_that_changes_the_logits_fails(folder, monkeypatch, capsys):
+    """A save that wrote another model would be caught."""
+    first, calls = verify_module._logits, []
+
+    def second_differs(model, ids):
+        calls.append(1)
+        return first(model, ids) + (2e-4 if len(calls) > 1 else 0)
+
+    monkeypatch.setattr(verify_module, "_logits", second_differs)
     assert cli._run(["verify", str(folder)]) == 1
-    assert "pip install 'genus[verify]'" in capsys.readouterr().err
+    assert "round_trip: logits differ by at most 2.0" in capsys.readouterr().out
