@@ -35,7 +35,10 @@ def load(folder: str | Path, weights: Literal["fp32", "bf16"] = "fp32") -> "Mode
     if path.is_file():
         raise GenusError(f"{path} is a file; name the model folder that holds config.json and model.safetensors")
     network, family = load_model(path, _DTYPES[weights])
-    return Model(network, family, Tokenizer.load(path) if find_tokenizer(path) else None)
+    tokenizer = Tokenizer.load(path) if find_tokenizer(path) else None
+    if tokenizer is not None:
+        tokenizer.check_rows(network.spec.vocab, str(path))
+    return Model(network, family, tokenizer)
 
 
 class Model:

@@ -20,6 +20,7 @@ from genus.models.hub import KEPT, PREFIX, fetch
 from genus.models.pickles import convert, pickles_of
 from genus.models.spec import DecoderSpec
 from genus.models.weights import check_model
+from genus.tokenizers.formats import find_tokenizer
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["check_folder", "default_name", "import_model"]
@@ -57,11 +58,8 @@ def import_model(source: str, out: Path, weights: Weights | None = None) -> Deco
 def check_folder(folder: Path) -> DecoderSpec:
     """Check every tensor of a model folder, and that its tokenizer is not of a larger vocabulary."""
     spec = check_model(folder)
-    if (folder / "tokenizer.json").is_file():
-        ids = Tokenizer.load(folder).vocab
-        if ids > spec.vocab:
-            what = f"tokenizer.json has {ids:,} ids, the embedding {spec.vocab:,} rows"
-            raise GenusError(f"{folder}: {what}; put the model's own tokenizer there")
+    if find_tokenizer(folder):
+        Tokenizer.load(folder).check_rows(spec.vocab, str(folder))
     return spec
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json, unique_keys
+from genus.models.mxfp4 import BLOCKS, SCALES, decode
 
 __all__ = ["INDEX", "WEIGHTS", "StoredTensors", "open_tensors"]
 
@@ -46,37 +47,49 @@ class StoredTensors:
 
     def __init__(self, folder: Path, slots: dict[str, _Slot]) -> None:
         self.folder, self._slots = folder, slots
-        self.names = set(slots)
+        packed = {name.removesuffix(BLOCKS) for name in slots if name.removesuffix(BLOCKS) + SCALES in slots}
+        self.names = {*slots, *packed} - {packed_name + end for packed_name in packed for end in (BLOCKS, SCALES)}
 
     def read(self, name: str) -> Tensor:
         """One tensor, a private view of the mapped file that outlives this object: writing to it does not reach the file.
 
+        Where the file has a tensor's MXFP4 blocks and scales in its place, they are decoded, to [..., in, out] in fp32.
         Raises GenusError naming it when it is not floating point, or not finite.
         """
+        tensor = self._view(name, _FLOATS) if name in self._slots else self._decoded(name)
+        # A sum is not finite when a term is not, and needs no memory; the exact question is for a sum that overflows.
+        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+            raise self.wrong(name, "holds NaN or infinity; take an earlier checkpoint")
+        return tensor
+
+    def _view(self, name: str, dtypes: dict[str, torch.dtype]) -> Tensor:
         slot = self._slots[name]
-        if slot.dtype not in _FLOATS:
-            raise self.wrong(name, f"is {slot.dtype}, not floating point; Genus reads unquantised weights")
-        dtype = _FLOATS[slot.dtype]
+        if slot.dtype not in dtypes:
+            raise self.wrong(name, f"is {slot.dtype}, not floating point; Genus reads unquantised weights and MXFP4")
+        dtype = dtypes[slot.dtype]
         if slot.start == slot.stop:
             return torch.empty(slot.shape, dtype=dtype)
         raw = torch.frombuffer(slot.map, dtype=torch.uint8, count=slot.stop - slot.start, offset=slot.start)
         if slot.start % dtype.itemsize:  # a header that others wrote may end anywhere
             raw = raw.clone()
-        tensor = raw.view(dtype).view(slot.shape)
-        # A sum is not finite when a term is not, and needs no memory; the exact question is for a sum that overflows.
-        if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
-            raise self.wrong(name, "holds NaN or infinity; take an earlier checkpoint")
-        return tensor
+        return raw.view(dtype).view(slot.shape)
+
+    def _decoded(self, name: str) -> Tensor:
+        blocks, scales = (self._view(name + end, {"U8": torch.uint8}) for end in (BLOCKS, SCALES))
+        if blocks.dim() != 4 or blocks.shape[-1] != 16 or blocks.shape[:-1] != scales.shape:
+            shapes = f"{list(blocks.shape)} and {list(scales.shape)}"
+            raise self.wrong(name, f"has blocks and scales of shapes {shapes}, which is not MXFP4; download it again")
+        return decode(blocks, scales).mT
 
     def release(self, name: str) -> None:
         """Give the pages of a tensor back to the system, which reads them again where they are still used.
 
         So a folder can be checked in less memory than it fills. Not after writing to the tensor: that would be undone.
         """
-        slot = self._slots[name]
-        start = slot.start - slot.start % mmap.PAGESIZE
-        if slot.start < slot.stop:
-            slot.map.madvise(mmap.MADV_DONTNEED, start, slot.stop - start)
+        for slot in (self._slots[part] for part in (name, name + BLOCKS, name + SCALES) if part in self._slots):
+            start = slot.start - slot.start % mmap.PAGESIZE
+            if slot.start < slot.stop:
+                slot.map.madvise(mmap.MADV_DONTNEED, start, slot.stop - start)
 
     def wrong(self, name: str, what: str) -> GenusError:
         """An error about one tensor of this folder."""
@@ -98,9 +111,8 @@ def open_tensors(folder: Path) -> Iterator[StoredTensors]:
         if name not in slots or slots[name].path.name != file:
             raise GenusError(f"{index} says that {_shown(name)} is in {file}, which lacks it; copy the folder again")
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # the checks wait for memory; on a busy machine threads would wait for each other, 10 times as long
+    # The checks wait for memory; on a busy machine threads would wait for each other, 10 times as long.
+    torch.set_num_threads(1)
     try:
         yield StoredTensors(folder, slots)
     finally:

@@ -11,6 +11,7 @@ from torch import Tensor
 from genus.core.errors import GenusError
 from genus.models.attend import FastAttend
 from genus.models.heads import LanguageModel
+from genus.models.registered import ARCHITECTURE, register
 from genus.models.weights import load_model, save_model
 
 __all__ = ["TOLERANCE", "Verdict", "verify"]
@@ -33,6 +34,8 @@ def verify(folder: Path, tokens: int = 64, seed: int = 0) -> Verdict:
         verdict = {"round_trip": _difference(ours, _logits(load_model(Path(temporary))[0], ids))}
     del model  # theirs needs as much memory
     if find_spec("transformers"):
+        if family.architecture == ARCHITECTURE:
+            register()
         verdict["transformers"] = _difference(ours, _their_logits(folder, ids))
     return verdict
 

@@ -43,6 +43,9 @@ def read_spec(folder: Path) -> tuple[DecoderSpec, Family]:
         raise GenusError(f"{path} is not a JSON object; take it from the model's publisher again")
     if "auto_map" in values:
         raise GenusError(f"{path} asks to run code from its folder (auto_map), which Genus never does; remove that key")
+    quantised = values.get("quantization_config")
+    if quantised and not (isinstance(quantised, dict) and quantised.get("quant_method") == "mxfp4"):
+        raise GenusError(f"{path} is of quantised weights ({str(quantised)[:80]}), of which Genus reads mxfp4 only")
     family = family_of(str(values.get("model_type")))
     return family.spec_from_hf(HfConfig(values, str(path))), family
 
@@ -189,9 +192,11 @@ def _match(stored: StoredTensors, family: Family, spec: DecoderSpec, wanted: lis
     """Their name -> the name in the file, which may lack the family's prefix. Nothing may be missing or left over."""
     names: dict[str, str] = {}
     for theirs in wanted:
-        names[theirs] = theirs if theirs in stored.names else theirs.removeprefix(family.prefix)
-        if names[theirs] not in stored.names:
+        known = (theirs, theirs.removeprefix(family.prefix), family.aliases.get(theirs, theirs))
+        found = next((name for name in known if name in stored.names), None)
+        if found is None:
             raise stored.wrong(theirs, "is missing from the weights; copy or save the folder again")
+        names[theirs] = found
     dead = [re.escape(name).replace(r"\{i\}", r"\d+") for name in family.ignored]
     repeated = {_TIED_HEAD} & stored.names if spec.tied else set()
     for extra in sorted(stored.names - set(names.values()) - repeated):

@@ -75,6 +75,12 @@ class Tokenizer:
         for name, content in self._files.items():
             write_bytes(folder / name, content)
 
+    def check_rows(self, rows: int, where: str) -> None:
+        """Raise GenusError when a table of `rows` rows, that of the model `where`, is too small for this vocabulary."""
+        if self.vocab > rows:
+            what = f"its tokenizer has {self.vocab:,} ids, its embedding {rows:,} rows"
+            raise GenusError(f"{where}: {what}; put the model's own tokenizer there")
+
     def encode(self, text: str, specials: bool = False) -> list[int]:
         """The ids of a text, without any special token around it. Raises GenusError on half a surrogate pair.
 

@@ -351,9 +351,11 @@ def test_f47_an_index_that_leads_out_of_the_folder(folder):
 
 def test_f47_the_tokenizer_of_another_vocabulary(folder, tmp_path):
     train(iter(["a few words, and then some more words"] * 9), 260).save(folder)
-    with pytest.raises(GenusError, match=r"tokenizer\.json has \d+ ids, the embedding 30 rows"):
+    with pytest.raises(GenusError, match=r"its tokenizer has \d+ ids, its embedding 30 rows"):
         import_model(str(folder), tmp_path / "imported")
     assert not (tmp_path / "imported").exists()
+    with pytest.raises(GenusError, match=r"its tokenizer has \d+ ids, its embedding 30 rows"):
+        load(folder)
 
 
 def test_f47_links_out_of_the_folder_are_not_copied(folder, tmp_path):

@@ -1,11 +1,13 @@
 """Every family against its class in transformers: equal logits and gradients in fp32, both directions, tiny and random."""
 
+import json
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genus.models.attend import DenseAttend, FastAttend
@@ -173,3 +175,25 @@ def test_parameters_by_arithmetic(theirs):
     model, folder = theirs
     ours, _ = load_model(folder)
     assert ours.spec.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_older_files_are_read_too(tmp_path):
+    """Pythia's head under either name, names without their prefix, and the buffers of old masks."""
+    model = random_model(CASES["gpt-neox"])
+    model.save_pretrained(tmp_path)
+    tokens, positions = ids()
+    expected = model(tokens).logits
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert "embed_out.weight" in tensors or "lm_head.weight" in tensors
+    head = tensors.pop("embed_out.weight") if "embed_out.weight" in tensors else tensors.pop("lm_head.weight")
+    for name in ("embed_out.weight", "lm_head.weight"):
+        older = {key.removeprefix("gpt_neox."): tensor for key, tensor in tensors.items()}
+        older |= {name: head, "layers.0.attention.masked_bias": torch.tensor(-1e9), "layers.1.attention.bias": torch.ones(1)}
+        save_file(older, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        ours, _ = load_model(tmp_path)
+        torch.testing.assert_close(ours(tokens, positions, FastAttend(ours.spec)), expected, atol=1e-5, rtol=1e-5)
+    config = json.loads((tmp_path / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config |= {"rotary_pct": rope["partial_rotary_factor"], "rotary_emb_base": rope["rope_theta"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_model(tmp_path)[0].spec == ours.spec
