@@ -3,6 +3,7 @@
 The decoder calls `attend(layer, q, k, v, sinks)` and knows nothing else. The engine brings its own, over its cache.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -57,7 +58,7 @@ class FastAttend:
 
     def __init__(self, spec: DecoderSpec, documents: Tensor | None = None, dropout: float = 0.0) -> None:
         self.spec, self.dropout, self.documents = spec, dropout, documents
-        self.masks: dict[tuple[int, ...], Tensor | None] = {}  # shared by the layers, by shape
+        self.masks: dict[tuple[str, int, int], Tensor] = {}  # shared by the layers
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
         window = self.spec.attention.window(layer)
@@ -69,8 +70,12 @@ class FastAttend:
 
     def _causal(self, qkv: "_Qkv", sinks: Tensor | None, documents: Tensor | None, step: int = 1) -> Tensor:
         """All of the past, of rows whose neighbours are `step` places apart."""
-        index = torch.arange(qkv[0].shape[1], device=qkv[0].device)
-        return self._fused(qkv, sinks, (None, index, index, step), (documents, documents))
+        index = torch.arange(qkv[0].shape[1], device=qkv[0].device) * step
+        mask = None
+        if documents is not None or isinstance(self.spec.position, Alibi):
+            own = None if documents is None else (documents, documents)
+            mask = self._mask(("causal", len(index), step), (None, index, index), own)
+        return fused(self.spec, qkv, mask, sinks, self.dropout)
 
     def _strided(self, stride: int, qkv: "_Qkv", sinks: Tensor | None) -> Tensor:
         """Places that are equal modulo the stride see each other and nobody else: each such set is a row of its own."""
@@ -85,35 +90,42 @@ class FastAttend:
         return out.unflatten(0, (batch, stride)).transpose(1, 2).flatten(1, 2)[:, :time]
 
     def _banded(self, band: int, qkv: "_Qkv", sinks: Tensor | None) -> Tensor:
-        """Queries in blocks: each sees keys of its own block and of one band before it, so that work grows with time."""
-        time, ids = qkv[0].shape[1], self.documents
+        """Queries in blocks: each sees keys of its own block and of the band before it, so that work grows with time.
+
+        On a CPU a segment of blocks at a time: what it needs, forward and backward, then stays in the cache.
+        """
+        time, device = qkv[0].shape[1], qkv[0].device
         block = band // 2 if band % 2 == 0 else band  # smaller ones waste less on masked keys and more on calls
-        first = self._causal(
-            tuple(x[:, :band] for x in qkv),  # type: ignore[arg-type]
-            sinks,
-            None if ids is None else ids[:, :band],
-        )
-        q, k, v = qkv
-        seen = band + block
-        blocks = _blocks(q[:, band:], block, block), _blocks(k, seen, block), _blocks(v, seen, block)
-        documents = (None, None) if ids is None else (_blocks(ids[:, band:], block, block), _blocks(ids, seen, block))
-        index = torch.arange(seen, device=q.device)
-        later = self._fused(blocks, sinks, (band, index[band:], index, 1), documents)
-        later = later.unflatten(0, (len(q), -1)).flatten(1, 2)  # (batch, time - band and padding, heads, head_dim)
-        return torch.cat((first, later[:, : time - band]), dim=1)
+        segment = max(band, _CPU_SEGMENT // block * block) if device.type == "cpu" else time
+        whole, rest = divmod(time - band, segment)
+        cuts = [band, *[segment] * whole, *([rest] if rest else [])]
+        q, k, v = (x.split(cuts, dim=1) for x in qkv)
+        ids = None if self.documents is None else self.documents.split(cuts, dim=1)
+        out = [self._causal((q[0], k[0], v[0]), sinks, None if ids is None else ids[0])]
+        index, seen = torch.arange(band + block, device=device), band + block
 
-    def _fused(self, qkv: "_Qkv", sinks: Tensor | None, place: "_Place", documents: "_Documents") -> Tensor:
-        window, queries, keys, step = place
-        shape = (len(queries), len(keys), step)
-        if shape not in self.masks:
-            plain = window is None and documents[0] is None and not isinstance(self.spec.position, Alibi)
-            self.masks[shape] = None if plain else make_mask(self.spec, window, queries * step, keys * step, documents)
-        return fused(self.spec, qkv, self.masks[shape], sinks, self.dropout)
+        def keys_of(parts: Sequence[Tensor], i: int) -> Tensor:
+            return _blocks(torch.cat((parts[i - 1][:, -band:], parts[i]), dim=1), seen, block)
+
+        for i in range(1, len(cuts)):
+            documents = None if ids is None else (_blocks(ids[i], block, block), keys_of(ids, i))
+            mask = self._mask(("banded", band, i if ids else 0), (band, index[band:], index), documents)
+            blocks = _blocks(q[i], block, block), keys_of(k, i), keys_of(v, i)
+            said = fused(self.spec, blocks, mask, sinks, self.dropout)
+            out.append(said.unflatten(0, (len(q[i]), -1)).flatten(1, 2)[:, : cuts[i]])  # without what filled up
+        return torch.cat(out, dim=1)
+
+    def _mask(
+        self, key: tuple[str, int, int], place: tuple[Window, Tensor, Tensor], documents: "_Documents | None"
+    ) -> Tensor:
+        if key not in self.masks:
+            self.masks[key] = make_mask(self.spec, *place, documents)
+        return self.masks[key]
 
 
+_CPU_SEGMENT = 2048  # tokens
 _Qkv = tuple[Tensor, Tensor, Tensor]
-_Place = tuple[Window, Tensor, Tensor, int]  # window, places of queries and keys, and how far apart neighbours are
-_Documents = tuple[Tensor | None, Tensor | None]  # of queries and keys, (batch, time)
+_Documents = tuple[Tensor, Tensor]  # of queries and of keys, (batch, places)
 
 
 def fused(spec: DecoderSpec, qkv: _Qkv, mask: Tensor | None, sinks: Tensor | None, dropout: float = 0.0) -> Tensor:
@@ -150,13 +162,13 @@ def _with_sink(qkv: _Qkv, mask: Tensor | None, scores: Tensor, causal: bool) -> 
 
 
 def make_mask(
-    spec: DecoderSpec, window: Window, queries: Tensor, keys: Tensor, documents: _Documents = (None, None)
+    spec: DecoderSpec, window: Window, queries: Tensor, keys: Tensor, documents: _Documents | None = None
 ) -> Tensor:
     """(batch or 1, heads or 1, queries, keys) for places in the row: True where seen; with ALiBi the bias to add, fp32."""
     distance = queries[:, None] - keys[None, :]
     seen = _seen(window, distance)[None, None]
-    mine, theirs = documents
-    if mine is not None and theirs is not None:
+    if documents is not None:
+        mine, theirs = documents
         seen = seen & (mine[:, :, None] == theirs[:, None, :])[:, None]
     if not isinstance(spec.position, Alibi):
         return seen
