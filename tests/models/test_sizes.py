@@ -99,3 +99,10 @@ def test_parameters(size):
 def test_active_parameters(size):
     spec = SIZES[size]
     assert round((spec.active_parameters - spec.vocab * spec.width) / 1e9, 2) == ACTIVE[size]
+
+
+@pytest.mark.parametrize("size, windows", [
+    ("gpt3-175b", (None, 256)), ("gpt-neo-1.3b", (None, 256)), ("gpt-oss-20b", (128, None)), ("opt-175b", (None,)),
+])  # fmt: skip
+def test_the_order_of_windows(size, windows):
+    assert SIZES[size].attention.windows == windows

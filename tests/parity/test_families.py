@@ -73,8 +73,18 @@ CASES = {
     "gpt-oss": transformers.GptOssConfig(
         hidden_size=24, intermediate_size=20, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, head_dim=16,
         max_position_embeddings=CONTEXT, vocab_size=VOCAB, sliding_window=5, num_local_experts=6, num_experts_per_tok=3,
+        swiglu_limit=0.4,
         rope_parameters={
             "rope_type": "yarn", "rope_theta": 150.0, "factor": 4.0, "beta_fast": 2.0, "beta_slow": 0.5, "truncate": False,
+            "original_max_position_embeddings": 16,
+        },
+    ),
+    "gpt-oss-all-dense": transformers.GptOssConfig(
+        hidden_size=24, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4, head_dim=16,
+        max_position_embeddings=CONTEXT, vocab_size=VOCAB, num_local_experts=4, num_experts_per_tok=1,
+        layer_types=["full_attention", "full_attention"], attention_bias=False, tie_word_embeddings=True,
+        rope_parameters={
+            "rope_type": "yarn", "rope_theta": 150.0, "factor": 4.0, "beta_fast": 2.0, "beta_slow": 0.5, "truncate": True,
             "original_max_position_embeddings": 16,
         },
     ),

@@ -79,6 +79,7 @@ def _hf_from_spec(spec: DecoderSpec) -> dict[str, Any]:
     return {
         **hf_shape(spec, _NAMES),
         **hf_rotary(spec.position),
+        "sliding_window": next((window for window in spec.attention.windows if isinstance(window, int)), 128),
         "layer_types": kinds,
         "hidden_act": "silu",
         "swiglu_limit": spec.each_mlp.clamp,
