@@ -199,10 +199,14 @@ def test_pieces_give_the_ids_of_sentencepiece(options: dict[str, object], tmp_pa
     ours = Tokenizer.load(tmp_path)
     assert (ours.vocab, ours.start, ours.end_of_text) == (theirs.get_piece_size(), (1,), 2)
     for text in prose():
-        ids = theirs.encode(text)
+        ids, found = theirs.encode(text), ours.encode(text)
         if options["model_type"] == "unigram" and "<" in text:  # see below
             continue
-        assert ours.encode(text) == ids, text
+        if options["model_type"] == "unigram" and found != ids:  # two cuts of one score: either is the best
+            scores = [sum(map(theirs.get_score, each)) for each in (ids, found)]
+            assert scores[0] == pytest.approx(scores[1], abs=1e-4) and theirs.decode(found) == theirs.decode(ids), text
+            continue
+        assert found == ids, text
         if "byte_fallback" in options:
             assert ours.decode(ids) == theirs.decode(ids) == text
 
