@@ -20,6 +20,7 @@ KEPT = (
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "*.tiktoken",
     "chat_template.jinja",
     "README.md",
     "LICENSE*",

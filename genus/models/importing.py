@@ -3,6 +3,7 @@
 The new folder is checked whole, as when it is loaded, before it gets its name.
 """
 
+import difflib
 import shutil
 import tempfile
 from importlib.util import find_spec
@@ -80,8 +81,10 @@ def _fill(folder: Path, source: str, path: Path, scratch: Path, dtype: torch.dty
             write_from_gguf(path, folder, dtype, update)
             update(1, "")
     else:
-        names = f"{', '.join(_PACKAGES)}, hf:owner/name, or a file ending in .gguf, {', '.join(ENDINGS)}"
-        raise GenusError(f"{source} is not there to import; name a model folder, {names}")
+        near = difflib.get_close_matches(source, _PACKAGES, 1)
+        names = f"{', '.join(_PACKAGES)}, hf:owner/name, a .gguf file, or an archive ({', '.join(ENDINGS)})"
+        hint = f"did you mean {near[0]}?" if near else f"name a model folder, {names}"
+        raise GenusError(f"{source} is not there to import; {hint}")
 
 
 def _take(source: Path, folder: Path, *more: str) -> None:
