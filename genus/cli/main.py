@@ -65,6 +65,10 @@ def make_app(described: Collection[str] = ()) -> App:
         line = None if name in described else text
         home = f"genus.cli.{function}:{function}"
         app.command(home, name=name, help=line, sort_key=place, help_format="markdown")
+    if "report" in described:  # to give a command one of its own is to import it
+        from genus.cli.report import note
+
+        app["report"].command(note, help_format="markdown")
     return app
 
 

@@ -1,4 +1,4 @@
-"""`genus report`"""
+"""`genus report` and `genus report note`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from genus.evaluate.recipe import Report
 
-__all__ = ["report"]
+__all__ = ["note", "report"]
 
 
 def report(recipe: Path | None = None, /, *, config: Annotated[Report, Parameter(name="*")]) -> None:
@@ -25,3 +25,22 @@ def report(recipe: Path | None = None, /, *, config: Annotated[Report, Parameter
     from genus.evaluate.report import report as write
 
     write(config)
+
+
+def note(run: Path, text: Annotated[str, Parameter(allow_leading_hyphen=True)], /) -> None:
+    """Add a dated line of your own to the logbook of a run, running or not.
+
+    ```sh
+    genus report note runs/demo "lowered the rate: the loss rose three times"
+    ```
+
+    Parameters
+    ----------
+    run
+        Folder of the run, with logbook.md in it.
+    text
+        What a reader should know.
+    """
+    from genus.train.logbook import note as add
+
+    add(run, text)

@@ -1,8 +1,9 @@
-"""A training run in a folder: resolved recipe, lock, resume, metrics, checkpoints, a live bar, and a clean stop.
+"""A training run in a folder: resolved recipe, lock, resume, metrics, logbook, checkpoints, a live bar, and a clean stop.
 
 Shared by every phase. A run that is killed at any moment and started again with the same command goes on bit for bit.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from genus.data.loader import Loader
 from genus.train.checkpoint import load_newest, save_checkpoint
 from genus.train.guard import Guard
 from genus.train.journal import Journal
+from genus.train.logbook import Logbook, circumstances, quoted
 from genus.train.loop import Loss, Step, TrainState, train_steps
 from genus.train.machine import describe
 from genus.train.optim import learning_rate, make_optimizer
@@ -55,10 +57,11 @@ def train(recipe: Any, phase: Phase, device: torch.device, restart: bool = False
     """Run `phase` in recipe.out to its end. `recipe` has the fields out, optim, schedule and every."""
     out: Path = recipe.out
     with locked(out):
+        changed = _changed(out, recipe)
         if restart:
             _clear(out)
         _check_same(out, recipe, phase)
-        _Run(recipe, phase, device).go_on()
+        _Run(recipe, phase, device).start(restart, changed)
 
 
 class _Run:
@@ -67,22 +70,44 @@ class _Run:
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
         self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard())
+        self.machine = describe(device)  # draws random numbers: at every start, and before the checkpoint sets their state
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position = extra["position"]
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
         if not (self.out / "run.json").exists():
-            write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": describe(device)})
+            write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": self.machine})
         if self.state.step:
             say(f"going on from step {self.state.step} of {phase.steps}")
         self.metrics = Journal(self.out / "metrics.jsonl", self.state.step)
         self.samples = Journal(self.out / "samples.jsonl", self.state.step)
+        self.logbook = Logbook(self.out)
+        self.timed = self._seen(), self.seconds  # tokens and seconds at the last held-out loss
+
+    def start(self, restart: bool, changed: list[str]) -> None:
+        """Train to the end, and write down when, how and with what.
+
+        `changed` is how the recipe differs from that of the start before.
+        """
+        step, steps = self.state.step, self.phase.steps
+        if step == steps and self.logbook.closed:  # nothing to tell
+            self._look_up()
+            return
+        title = "resume" if step else "restart" if restart and self.logbook.begun else "start"
+        parameters = sum(parameter.numel() for parameter in self.phase.model.parameters())
+        lines = [
+            *circumstances(self.machine),
+            f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
+            f"to do: {self.phase.tokens:,} tokens in {steps:,} steps, {parameters:,} parameters",
+            *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
+        ]
+        with self.logbook.start(title, lines, self._totals):
+            self._look_up()  # where a kill came between a checkpoint and this, nothing is left out
+            if step < steps:
+                self.go_on()
 
     def go_on(self) -> None:
         """Train from the state's step to the last."""
         phase, every, clip = self.phase, self.recipe.every, self.recipe.optim.clip
-        self._look_up()  # where a kill came between a checkpoint and this, nothing is left out
-        if self.state.step == phase.steps:
-            return
         steps = (phase.prepare(batch) for batch in phase.loader)
         with stop_requests() as stopping, progress("training", phase.steps, self.state.step) as update:
             began = time.monotonic()
@@ -111,7 +136,9 @@ class _Run:
 
     def _save(self) -> None:
         extra = {"position": self.phase.loader.position, "seconds": self.seconds}
-        save_checkpoint(self.out / "checkpoints", self.state, extra, self.recipe.every.keep)
+        began = time.monotonic()
+        path = save_checkpoint(self.out / "checkpoints", self.state, extra, self.recipe.every.keep)
+        self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")
 
     def _record(self, step: Step) -> None:
         self.metrics.write(
@@ -127,18 +154,44 @@ class _Run:
             }
         )
         if not step.applied:
-            say(f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}")
+            what = f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}"
+            say(what)
+            self.logbook.write(
+                "skipped", f"{what}; the weights stayed as they were, {self.state.guard.skipped} skipped so far"
+            )
 
     def _look_up(self) -> None:
         """Held-out loss and a sample, where this step is due for them and has none yet."""
         step, every = self.state.step, self.recipe.every
         ends = step in (0, self.phase.steps)
         if (ends or _due(step, every.validate)) and self.metrics.last("validation_loss") < step:
-            self.metrics.write({"step": step, "tokens": self._seen(), "validation_loss": self.phase.validate()})
+            loss = self.phase.validate()
+            self.metrics.write({"step": step, "tokens": self._seen(), "validation_loss": loss})
+            self._note_held_out(loss)
         if self.phase.sample and (ends or _due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
             self.samples.write({"step": step, "tokens": self._seen(), "text": text})
-            say(f"[{step}/{self.phase.steps}] {' '.join(text.split())}")
+            line = " ".join(text.split())
+            say(f"[{step}/{self.phase.steps}] {line}")
+            self.logbook.write("sample", f"step {step:,} {quoted(line[:120])}")
+
+    def _note_held_out(self, loss: float) -> None:
+        tokens, seconds = self._seen() - self.timed[0], self.seconds - self.timed[1]
+        self.timed = self._seen(), self.seconds
+        speed = f", {tokens / seconds:,.0f} tokens/s since the last" if tokens else ""
+        self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} tokens, loss {loss:.4f}{speed}")
+
+    def _totals(self) -> str:
+        """Of all starts of the run; the arithmetic beside the peak of this machine."""
+        speed = self._seen() / self.seconds
+        skipped = self.state.guard.skipped
+        text = f"{self._seen():,} tokens in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
+        text += f", {speed:,.0f} tokens/s"
+        if "flop" in self.phase.facts:
+            used = self.phase.facts["flop"] * speed
+            share = used / self.machine["matmul_flops"]
+            text += f", {used / 1e9:,.1f} GFLOP/s, {share:.0%} of the fp32 matrix product"
+        return text
 
 
 def _flat(stats: Mapping[str, Tensor]) -> dict[str, float]:
@@ -160,6 +213,13 @@ def _clear(out: Path) -> None:
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("recipe.toml", "run.json", "metrics.jsonl", "samples.jsonl"):
         (out / name).unlink(missing_ok=True)
+
+
+def _changed(out: Path, recipe: Any) -> list[str]:
+    """How the recipe differs from that of the start before; nothing where there was none, or none that can be read."""
+    with contextlib.suppress(GenusError):
+        return differences(read_recipe(out / "recipe.toml"), as_dict(recipe))
+    return []
 
 
 def _check_same(out: Path, recipe: Any, phase: Phase) -> None:
