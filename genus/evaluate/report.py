@@ -58,6 +58,7 @@ def report(config: Report) -> None:
         _section("The tokens", _table(_token_rows(shards))),
         _section("The training", _table(_training_rows(facts, steps))),
         _section("The recipe", f"<pre>{html.escape(recipe)}</pre>"),
+        _section("The logbook", _logbook(run / "logbook.md")),
     ]
     page = _PAGE.substitute(
         title=html.escape(f"A GPT made from {Path(source).name or source}"),
@@ -71,6 +72,11 @@ def report(config: Report) -> None:
 def _optional(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = read_json(path) if path.exists() else {}
     return content
+
+
+def _logbook(path: Path) -> str:
+    text = html.escape(path.read_text("utf-8", errors="replace")) if path.is_file() else ""
+    return text and f"<details><summary>{text.count(chr(10)):,} lines</summary><pre>{text}</pre></details>"
 
 
 def _section(title: str, body: str) -> str:
