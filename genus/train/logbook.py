@@ -25,21 +25,21 @@ _ENDS = ("end", "stopped", "failed")
 
 
 class Logbook:
-    """The logbook of the run in `folder`, as the last start left it: `begun`, and `closed` unless that start was killed."""
+    """The logbook of the run in `folder`, as earlier starts left it. `last` is the kind of their last entry, "" for none."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / _NAME
         entries = _ENTRY.findall(_read(self.path))
         kinds = [kind for _, kind in entries if kind != "note"]
-        self.begun, self.closed = bool(kinds), not kinds or kinds[-1] in _ENDS
-        self._last = entries[-1][0] if entries else ""
+        self.last = kinds[-1] if kinds else ""
+        self._when = entries[-1][0] if entries else ""
         self._told = False
 
     @contextlib.contextmanager
     def start(self, title: str, lines: list[str], totals: Callable[[], str]) -> Iterator[None]:
         """A section for one start, opened by `lines`; how the block ended is its last entry, `totals()` if it ended well."""
         lines = [*lines, *self._before()]
-        heading = "" if self.begun else "# Logbook\n"
+        heading = "" if self.last else "# Logbook\n"
         self._write(f"{heading}\n## {_now()} {title}\n\n" + "".join(f"- {_one_line(line)}\n" for line in lines) + "\n")
         try:
             yield
@@ -65,10 +65,14 @@ class Logbook:
 
     def _before(self) -> list[str]:
         """How the start before this one ended, where it left no word of it, and how long ago it last wrote."""
-        lines = [] if self.closed else ["before: the last start did not end properly (killed, or the machine went down)"]
+        lines = (
+            []
+            if self.last in ("", *_ENDS)
+            else ["before: the last start did not end properly (killed, or the machine went down)"]
+        )
         with contextlib.suppress(ValueError):  # none yet, or a date that somebody wrote by hand
-            passed = datetime.now(UTC) - datetime.fromisoformat(self._last)
-            lines.append(f"last entry: {self._last}, {duration(max(0.0, passed.total_seconds()))} ago")
+            passed = datetime.now(UTC) - datetime.fromisoformat(self._when)
+            lines.append(f"last entry: {self._when}, {duration(max(0.0, passed.total_seconds()))} ago")
         return lines
 
 
@@ -103,16 +107,15 @@ def quoted(text: str) -> str:
 
 
 def _commit() -> str:
-    """The commit that the current directory is at, marked -dirty where tracked files differ from it."""
-    git = (
-        "git",
-        "--no-optional-locks",
-        "-c",
-        "core.fsmonitor=false",
-    )  # writes nothing, starts no program of the repository's
-    describe = (*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    """The commit that the current directory is at, marked -dirty where tracked files differ from it.
+
+    Git is to write nothing there, and to start no program that the repository's settings name.
+    """
+    command = "git --no-optional-locks -c core.fsmonitor=false describe --always --dirty --abbrev=40 --exclude=*"
     try:
-        done = subprocess.run(describe, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=True, timeout=10)
+        done = subprocess.run(
+            command.split(), capture_output=True, stdin=subprocess.DEVNULL, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return "none (the current directory is in no git repository, or git is absent)"
     return done.stdout.strip()

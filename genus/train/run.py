@@ -89,10 +89,10 @@ class _Run:
         `changed` is how the recipe differs from that of the start before.
         """
         step, steps = self.state.step, self.phase.steps
-        if step == steps and self.logbook.closed:  # nothing to tell
+        if step == steps and self.logbook.last in ("", "end"):  # nothing to tell
             self._look_up()
             return
-        title = "resume" if step else "restart" if restart and self.logbook.begun else "start"
+        title = "resume" if step else "restart" if restart and self.logbook.last else "start"
         parameters = sum(parameter.numel() for parameter in self.phase.model.parameters())
         lines = [
             *circumstances(self.machine),
@@ -208,7 +208,7 @@ def _due(step: int, interval: int) -> bool:
 
 
 def _clear(out: Path) -> None:
-    """Forget an earlier run in this folder; what other stages made there stays."""
+    """Forget an earlier run in this folder; its logbook, and what other stages made there, stay."""
     for name in ("checkpoints", "model"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("recipe.toml", "run.json", "metrics.jsonl", "samples.jsonl"):
