@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 _MEASURE = """
@@ -44,6 +45,17 @@ _CODE = {
         forward="model(ids).logits",
     ),
 }
+_IMPORT = """
+import json, sys, time
+from pathlib import Path
+from genus.models.importing import import_model
+began = time.perf_counter()
+import_model(sys.argv[1], Path(sys.argv[2]))
+seconds = time.perf_counter() - began
+# VmHWM of Linux, and not ru_maxrss, which begins at what the parent process had
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(json.dumps({"seconds": seconds, "peak": int(status["VmHWM"].split()[0]) * 1024}))
+"""
 _COLUMNS = {"load": "load, s", "load_and_forward": "and forward, s", "loaded": "MB loaded", "peak": "MB peak"}
 
 
@@ -69,14 +81,29 @@ def main() -> int:
     results = {name: _medians(found) for name, found in rounds.items()}
     ratios = {key: results["genus"][key] / results["transformers"][key] for key in _COLUMNS}
     _print_table(options, results, ratios)
+    importing = _import(options.source) if options.source else None
     if options.json:
-        print(json.dumps({"folder": options.folder, "results": results, "ratios": ratios, "rounds": rounds}))
+        facts = {"folder": options.folder, "results": results, "ratios": ratios, "rounds": rounds, "import": importing}
+        print(json.dumps(facts))
     return 0
+
+
+def _import(source: str) -> dict[str, float]:
+    """Seconds and greatest memory of `genus import`, in a fresh process, beside the weights that it writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        done = subprocess.run([sys.executable, "-c", _IMPORT, source, str(out)], capture_output=True, text=True, check=True)
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        found["weights"] = sum(path.stat().st_size for path in out.glob("*.safetensors"))
+    share = found["peak"] / found["weights"]
+    print(f"import {source}: {found['seconds']:.1f} s, at most {found['peak'] / 1e6:,.0f} MB, {share:.2f} of the weights")
+    return found
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", help="a model folder that both open, such as models/smollm2 of `genus import smollm2`")
+    parser.add_argument("--source", help="also measure `genus import` of this, such as smollm2")
     parser.add_argument("--rounds", type=int, default=7, help="turns that each gets (default 7)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")

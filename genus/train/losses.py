@@ -9,6 +9,7 @@ from torch import Tensor
 from genus.models.attend import FastAttend
 from genus.models.heads import LanguageModel
 from genus.models.parts.experts import ExpertMlps, balance
+from genus.models.spec import Experts
 from genus.train.loop import Scored
 
 __all__ = ["Tokens", "next_token"]
@@ -40,20 +41,18 @@ def next_token(model: LanguageModel, batch: Tokens) -> Scored:
     parts = zip(hidden.split(rows), batch.targets.flatten().split(rows), strict=True)
     sums = [F.cross_entropy(model.logits(part).float(), targets, reduction="sum") for part, targets in parts]
     scored = Scored(torch.stack(sums).sum(), batch.targets.numel())
-    return _with_balance(model, scored) if model.training else scored
+    experts = model.spec.mlp
+    return _with_balance(model, experts, scored) if model.training and isinstance(experts, Experts) else scored
 
 
-def _with_balance(model: LanguageModel, scored: Scored) -> Scored:
+def _with_balance(model: LanguageModel, experts: Experts, scored: Scored) -> Scored:
     """Add the routers' loss, in the mean over layers, and what they did: see balance.
 
     Stats: `balance` as it is added, `router_entropy` in nats a token, `expert_load` (depth, count), 1 where an expert
     gets its fair share of the tokens.
     """
-    parts = [part for part in model.modules() if isinstance(part, ExpertMlps) and part.routing is not None]
-    routings = [part.routing for part in parts if part.routing is not None]
-    if not routings:
-        return scored
-    experts = parts[0].experts
+    parts = [block.mlp for block in model.decoder.blocks]
+    routings = [part.routing for part in parts if isinstance(part, ExpertMlps) and part.routing is not None]
     losses, shares = zip(*map(balance, routings), strict=True)  # (batch,) and (batch, count) each
     time = scored.weight / len(losses[0])  # targets of a row
     added = experts.balance * time * torch.stack(losses).sum(1).mean()

@@ -57,7 +57,8 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 def _matmul_flops(device: torch.device, size: int = 2048) -> float:
     """FLOP/s of a square fp32 matrix product, best of ten: the peak against which utilisation is stated on any machine."""
-    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    generator = torch.Generator(device).manual_seed(0)  # its own: to measure is not to change a run
+    left, right = (torch.randn(size, size, device=device, generator=generator) for _ in range(2))
     best = float("inf")
     for _ in range(10):
         _wait(device)

@@ -100,15 +100,10 @@ def _describe(recipe: Pretrain, shards: ShardSet) -> tuple[Family, DecoderSpec]:
 
 def _check_used(model: ModelRecipe, spec: DecoderSpec) -> None:
     """Refuse what the recipe asks for and the family leaves out."""
-    strided = any(isinstance(window, Strided) for window in spec.attention.windows)
-    absent = {
-        "window": not any(isinstance(window, int) for window in spec.attention.windows),
-        "stride": not strided,
-        "experts": not isinstance(spec.mlp, Experts),
-        "per_token": not isinstance(spec.mlp, Experts),
-    }
-    for name, missing in absent.items():
-        if missing and getattr(model, name) is not None:
+    kinds, experts = {type(window) for window in spec.attention.windows}, isinstance(spec.mlp, Experts)
+    there = {"window": int in kinds, "stride": Strided in kinds, "experts": experts, "per_token": experts}
+    for name, used in there.items():
+        if not used and getattr(model, name) is not None:
             raise GenusError(f"model.{name} = {getattr(model, name)} is nothing that {model.family} has; leave it out")
 
 

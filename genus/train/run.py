@@ -70,7 +70,7 @@ class _Run:
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
         self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard())
-        self.machine = describe(device)  # draws random numbers: at every start, and before the checkpoint sets their state
+        self.machine = describe(device)
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position = extra["position"]
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts

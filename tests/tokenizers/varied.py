@@ -25,10 +25,7 @@ def languages(shared_data: Path) -> list[str]:
 
 
 def prose() -> list[str]:
-    """Some hundred lines of English and Markdown, present in every checkout, and the odd ones."""
+    """Some hundred lines of English, numbers and Markdown, in every checkout and never edited, and the odd ones."""
     root = Path(__file__).parents[2]
-    return [
-        *(root / "README.md").read_text("utf-8").splitlines(),
-        *(root / "CONTRIBUTING.md").read_text("utf-8").splitlines(),
-        *ODD,
-    ]
+    files = (root / "LICENSE", root / "records" / "0001-demo.md")
+    return [*(line for path in files for line in path.read_text("utf-8").splitlines()), *ODD]

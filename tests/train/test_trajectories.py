@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from genus.core.errors import GenusError, Stopped
 from genus.core.files import read_json
 from genus.train.journal import read_journal
+from genus.train.machine import describe
 from genus.train.pretrain import pretrain
 from genus.train.recipe import Every, ModelRecipe, Optim
 from tests.train.tiny import tiny_recipe
@@ -155,3 +157,10 @@ def test_weights_moved(straight):
     weights = load_file(straight / "model" / "model.safetensors")
     assert losses(straight)[-1] < losses(straight)[0] - 0.5
     assert weights["model.norm.weight"].std() > 0
+
+
+def test_measuring_the_machine_draws_no_random_number():
+    """Else a run that is described again when it resumes would not be the straight run."""
+    before = torch.get_rng_state()
+    assert describe(torch.device("cpu"))["matmul_flops"] > 0
+    assert torch.equal(before, torch.get_rng_state())
