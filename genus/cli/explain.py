@@ -88,6 +88,8 @@ MEANINGS: dict[str, str | dict[str, str]] = {
     "Attention.out_bias": "The map that leaves attention has a bias; GPT-J, PaLM and LLaMA have none.",
     "Attention.windows": "What the layers see of the past, by turns: a band or a stride costs less time, and a band less "
     "cache (Sparse Transformer, arXiv 1904.10509; GPT-3, GPT-Neo, gpt-oss).",
+    "Attention.qk_norm": "The norm also stands on each head's queries and keys, so that scores cannot grow without bound and "
+    "larger learning rates are safe (arXiv 2302.05442).",
     "Attention.sinks": "A learned score a head takes its share of the softmax and gives nothing, so that a head can look at "
     "nothing (gpt-oss, arXiv 2508.10925).",
     "Mlp.hidden": "Size of the MLP's middle.",
@@ -96,6 +98,7 @@ MEANINGS: dict[str, str | dict[str, str]] = {
         "gelu_tanh": "GELU by a formula with tanh, slightly off the exact curve (GPT-1 to GPT-3, GPT-J, BLOOM).",
         "quick_gelu": "GELU as x * sigmoid(1.702 x) (arXiv 1606.08415).",
         "relu": "Zero below zero: the simplest (OPT, arXiv 2205.01068).",
+        "relu_squared": "The square of ReLU: found better than GELU at the same cost (Primer, arXiv 2109.08668).",
         "silu": "x * sigmoid(x), or swish (arXiv 1710.05941).",
     },
     "Mlp.gated": "The activated gate is multiplied into a third map: found better at the same number of parameters (SwiGLU, "

@@ -15,6 +15,7 @@ _ACTIVATIONS = {
     "gelu_tanh": "tanh GELU",
     "quick_gelu": "quick GELU",
     "relu": "ReLU",
+    "relu_squared": "squared ReLU",
     "silu": "SiLU",
 }
 _STRETCHES = {Llama3: "Llama 3.1's way", Yarn: "YaRN"}
@@ -130,6 +131,7 @@ def _attention(spec: DecoderSpec) -> str:
     said = [f"{part.heads} heads of {part.head_dim}"]
     said += [f"sharing {part.kv_heads} of keys and values"] if part.kv_heads < part.heads else []
     said += [f"scores times {part.scale:g}"] if part.scale is not None else []
+    said += ["a norm on each query and key"] if part.qk_norm else []
     said += ["a learned sink in each softmax"] if part.sinks else []
     said += [_biases({"q, k, v": part.bias, "out": part.out_bias})]
     seen = [window_words(window) for window in part.windows]

@@ -19,6 +19,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
+    "relu2": "relu_squared",
     "silu": "silu",
     "swish": "silu",
     "quick_gelu": "quick_gelu",
@@ -206,4 +207,4 @@ def hf_rotary(position: Position) -> dict[str, Any]:
 def hf_activation(spec: DecoderSpec) -> str:
     """The inverse of HfConfig.activation."""
     activation = spec.each_mlp.activation
-    return {"gelu_tanh": "gelu_new"}.get(activation, activation)
+    return {"gelu_tanh": "gelu_new", "relu_squared": "relu2"}.get(activation, activation)

@@ -67,7 +67,7 @@ def _model_class(family: Family, config: type) -> type:
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.dtype)
             positions = (mask.cumsum(-1) - 1).clamp(min=0)
             hidden = self.decoder(input_ids, positions, FastAttend(self.spec, None if mask.all() else mask))
-            logits = self.head(hidden, self.decoder.embed.weight)
+            logits = self.head(hidden, self.decoder.embed.weight).logits()
             loss = None if labels is None else self.loss_function(logits, labels, self.spec.vocab)
             return CausalLMOutput(loss=loss, logits=logits)
 

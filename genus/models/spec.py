@@ -26,7 +26,7 @@ __all__ = [
     "Yarn",
 ]
 
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu_squared", "silu"]
 Wiring = Literal["pre", "post", "parallel", "parallel_one_norm"]
 
 
@@ -111,7 +111,8 @@ class Attention:
     """Causal self-attention. `kv_heads` fewer than `heads` share keys and values; `scale` None means head_dim ** -0.5.
 
     `windows` are taken by the layers in turn, from the first layer on. A `sink` is one learned score a head that takes
-    its share of the softmax and gives nothing.
+    its share of the softmax and gives nothing. `qk_norm` puts the spec's norm on each head's queries and keys, before they
+    turn; layers have gains of their own, heads share them.
     """
 
     heads: int
@@ -122,6 +123,7 @@ class Attention:
     out_bias: bool = True
     windows: tuple[Window, ...] = (None,)
     sinks: bool = False
+    qk_norm: bool = False
 
     def window(self, layer: int) -> Window:
         """That of one layer."""
@@ -260,6 +262,7 @@ class DecoderSpec:
         attention, width = self.attention, self.width
         inner, shared = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
         weights = width * (2 * inner + 2 * shared) + attention.sinks * attention.heads
+        weights += attention.qk_norm * 2 * self.norm.vectors * attention.head_dim
         biases = attention.bias * (inner + 2 * shared) + attention.out_bias * width
         norms = (1 if self.wiring == "parallel_one_norm" else 2) * self.norm.vectors * width
         mlp = self._mlp_parameters

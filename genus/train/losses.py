@@ -3,18 +3,16 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genus.models.attend import FastAttend
 from genus.models.heads import LanguageModel
 from genus.models.parts.experts import ExpertMlps, balance
 from genus.models.spec import Experts
+from genus.train.cross_entropy import cross_entropy
 from genus.train.loop import Scored
 
 __all__ = ["Tokens", "next_token"]
-
-_CPU_ROWS = 256  # logits of so many tokens stay in a CPU's cache from the product to the softmax
 
 
 class Tokens(NamedTuple):
@@ -37,10 +35,8 @@ def next_token(model: LanguageModel, batch: Tokens) -> Scored:
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
     hidden = model.decoder(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
-    rows = _CPU_ROWS if hidden.device.type == "cpu" else len(hidden)
-    parts = zip(hidden.split(rows), batch.targets.flatten().split(rows), strict=True)
-    sums = [F.cross_entropy(model.logits(part).float(), targets, reduction="sum") for part, targets in parts]
-    scored = Scored(torch.stack(sums).sum(), batch.targets.numel())
+    loss, _ = cross_entropy(model.read(hidden), batch.targets.flatten())
+    scored = Scored(loss, batch.targets.numel())
     experts = model.spec.mlp
     return _with_balance(model, experts, scored) if model.training and isinstance(experts, Experts) else scored
 

@@ -88,6 +88,11 @@ CASES = {
             "original_max_position_embeddings": 16,
         },
     ),
+    "modern": transformers.ApertusConfig(
+        hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
+        hidden_act="relu2", max_position_embeddings=CONTEXT, vocab_size=VOCAB, pad_token_id=None,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+    ),
     "bloom": transformers.BloomConfig(hidden_size=24, n_layer=2, n_head=6, vocab_size=VOCAB),
     "bloom-power-of-two": transformers.BloomConfig(hidden_size=24, n_layer=2, n_head=4, vocab_size=VOCAB),
 }  # fmt: skip

@@ -22,6 +22,7 @@ FAMILIES = (
     "galactica",
     "llama",
     "gpt_oss",
+    "modern",
 )
 
 
