@@ -1,5 +1,6 @@
 """Losses as sum and weight: the loop divides by the weight of the whole step, so that how it was cut up does not matter."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -27,14 +28,15 @@ class Tokens(NamedTuple):
     documents: Tensor | None = None
 
 
-def next_token(model: LanguageModel, batch: Tokens) -> Scored:
+def next_token(model: LanguageModel, batch: Tokens, decoder: Callable[..., Tensor] | None = None) -> Scored:
     """Sum over all targets of -log p(target), in nats, and how many targets there were.
 
-    Training adds the loss that keeps experts about equally busy, where there are any.
+    Training adds the loss that keeps experts about equally busy, where there are any. `decoder` is the model's own in
+    another form, compiled for one.
     """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
-    hidden = model.decoder(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
+    hidden = (decoder or model.decoder)(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
     loss, _ = cross_entropy(model.read(hidden), batch.targets.flatten())
     scored = Scored(loss, batch.targets.numel())
     experts = model.spec.mlp
