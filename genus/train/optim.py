@@ -1,22 +1,11 @@
-"""The optimizer and its learning rate over time. Schedules count tokens, so that they mean the same at any batch size."""
-
-import math
+"""The optimizer that a recipe asks for. Its learning rate over time is schedule.py's."""
 
 import torch
 from torch import nn
 
-from genus.train.recipe import Optim, Schedule
+from genus.train.recipe import Optim
 
-__all__ = ["learning_rate", "make_optimizer"]
-
-
-def learning_rate(schedule: Schedule, peak: float, seen: int, total: int) -> float:
-    """The learning rate for the step that ends at `seen` of `total` tokens."""
-    if seen < schedule.warmup_tokens:
-        return peak * seen / schedule.warmup_tokens
-    share = min(1.0, (seen - schedule.warmup_tokens) / max(1, total - schedule.warmup_tokens))
-    shape = {"cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1 - share, "constant": 1.0}[schedule.decay]
-    return peak * (schedule.final + (1 - schedule.final) * shape)
+__all__ = ["make_optimizer"]
 
 
 def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.AdamW:

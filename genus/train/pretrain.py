@@ -28,6 +28,7 @@ from genus.train.losses import Tokens, next_token
 from genus.train.machine import autocast, pick_device, use_bf16, use_compile
 from genus.train.recipe import ModelRecipe, Pretrain
 from genus.train.run import Phase, train
+from genus.train.schedule import Pace
 
 __all__ = ["Sampler", "pretrain"]
 
@@ -51,13 +52,14 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
     model.to(device).train()
     torch.manual_seed(recipe.seed)  # dropout draws from here on
     tokenizer = shards.tokenizer()
+    tokens = recipe.tokens or recipe.epochs * len(rows) * spec.context
+    pace = Pace(recipe.batch, recipe.ramp, spec.context, tokens)
     phase = Phase(
         model=model,
-        loader=Loader(rows, recipe.batch),
+        loader=Loader(rows, pace.rows),
         prepare=partial(_micro_batches, recipe=recipe, device=device),
         loss=_loss(model, recipe, device),
-        tokens=recipe.tokens or len(rows) * spec.context,
-        step_tokens=recipe.batch * spec.context,
+        pace=pace,
         validate=partial(_validate, model, shards.stream("validation"), recipe, device),
         sample=partial(sampler, model, family, tokenizer) if sampler else None,
         facts={"shards": shards.fingerprint, "parameters": spec.parameters, "flop": spec.training_flop(spec.context)},
@@ -118,10 +120,9 @@ def _loss(model: LanguageModel, recipe: Pretrain, device: torch.device) -> Calla
 
 
 def _micro_batches(batch: Batch, recipe: Pretrain, device: torch.device) -> list[Tokens]:
-    size = min(recipe.micro_batch, recipe.batch)
-    return [
-        _to_torch(batch, slice(first, first + size), recipe.mask_documents, device) for first in range(0, recipe.batch, size)
-    ]
+    rows, mask = len(batch.tokens), recipe.mask_documents
+    size = min(recipe.micro_batch, rows)
+    return [_to_torch(batch, slice(first, first + size), mask, device) for first in range(0, rows, size)]
 
 
 def _to_torch(batch: Batch, rows: slice, mask: bool, device: torch.device) -> Tokens:
