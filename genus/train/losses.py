@@ -29,20 +29,32 @@ class Tokens(NamedTuple):
     documents: Tensor | None = None
 
 
-def next_token(model: LanguageModel, batch: Tokens) -> Scored:
+def next_token(model: LanguageModel, batch: Tokens, z_loss: float = 0.0) -> Scored:
     """Sum over all targets of -log p(target), in nats, and how many targets there were.
 
-    Training adds the loss that keeps experts about equally busy, where there are any.
+    Training adds the loss that keeps experts about equally busy, where there are any. Gradients, but not the sum, are also
+    those of `z_loss` * log(Z)^2, which keeps the logits from drifting (PaLM, arXiv 2204.02311, section 5).
     """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
     hidden = model.decoder(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
     rows = _CPU_ROWS if hidden.device.type == "cpu" else len(hidden)
     parts = zip(hidden.split(rows), batch.targets.flatten().split(rows), strict=True)
-    sums = [F.cross_entropy(model.logits(part).float(), targets, reduction="sum") for part, targets in parts]
-    scored = Scored(torch.stack(sums).sum(), batch.targets.numel())
+    sums = torch.stack([_chunk(model.logits(part).float(), targets, z_loss) for part, targets in parts]).sum(0)
+    stats = {"z_loss": sums[1].detach()} if z_loss else {}
+    scored = Scored(sums[0] + (sums[1] - sums[1].detach()), batch.targets.numel(), stats)
     experts = model.spec.mlp
     return _with_balance(model, experts, scored) if model.training and isinstance(experts, Experts) else scored
+
+
+def _chunk(logits: Tensor, targets: Tensor, z_loss: float) -> Tensor:
+    """Of one chunk, (rows, vocab) and (rows,): the sum of -log p(target), and the sum of `z_loss` * log(Z)^2."""
+    if not z_loss:
+        loss = F.cross_entropy(logits, targets, reduction="sum")
+        return torch.stack((loss, torch.zeros_like(loss)))
+    log_z = logits.logsumexp(-1)  # (rows,), for both
+    chosen = logits.gather(-1, targets[:, None])[:, 0]
+    return torch.stack(((log_z - chosen).sum(), z_loss * log_z.square().sum()))
 
 
 def _with_balance(model: LanguageModel, experts: Experts, scored: Scored) -> Scored:
@@ -60,4 +72,4 @@ def _with_balance(model: LanguageModel, experts: Experts, scored: Scored) -> Sco
         entropies = torch.stack([-(r.probabilities * r.probabilities.log()).nansum() for r in routings])
         load = torch.stack(shares).sum(1) * time * (experts.count / experts.per_token)  # (depth, count)
     stats = {"balance": added.detach(), "router_entropy": entropies.mean(), "expert_load": load}
-    return Scored(scored.total + added, scored.weight, stats)
+    return Scored(scored.total + added, scored.weight, {**scored.stats, **stats})

@@ -14,16 +14,18 @@ Switch = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    """AdamW (arXiv 1711.05101)."""
+    """AdamW (arXiv 1711.05101), or what PaLM was trained with."""
 
+    kind: Literal["adamw", "adafactor"] = "adamw"
+    """adafactor is PaLM's, without factors: each step is relative to the size of the weights."""
     lr: float = 1e-3
-    """Peak learning rate."""
+    """Peak learning rate; of adafactor relative to the root mean square of each tensor."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """Decay of the first and second moments, as GPT-3."""
+    """Decay of the first and second moments, as GPT-3; adafactor takes the first, its second is 1 - step^-0.8."""
     eps: float = 1e-8
-    """Added to the root of the second moment."""
+    """Added to the root of the second moment; not of adafactor."""
     weight_decay: float = 0.1
-    """Decoupled decay of matrices; gains and biases are left alone."""
+    """Decoupled decay of matrices, times the learning rate (adafactor: its square); gains and biases are left alone."""
     clip: float = 1.0
     """Largest norm of the gradient of a step; 0 turns clipping off."""
 
@@ -110,16 +112,20 @@ class Every:
 class ModelRecipe:
     """The model to make."""
 
-    family: str = "gpt2"
-    """Architecture; `genus models` lists them."""
-    context: int = 256
-    """Tokens that the model sees at once."""
-    width: int = 192
-    """Size of the residual stream."""
-    depth: int = 6
-    """Number of blocks."""
-    heads: int = 6
-    """Attention heads; they must divide the width."""
+    size: str = ""
+    """A published size, as `genus models` lists them, such as gpt3-small; vocab, context and dropout may still differ."""
+    vocab: int | None = None
+    """Rows of the token table; unset: the size's, else one for each token of the vocabulary."""
+    family: str | None = None
+    """Architecture; `genus models` lists them; unset: the size's, else gpt2."""
+    context: int | None = None
+    """Tokens that the model sees at once; unset: the size's, else 256."""
+    width: int | None = None
+    """Size of the residual stream; unset: the size's, else 192."""
+    depth: int | None = None
+    """Number of blocks; unset: the size's, else 6."""
+    heads: int | None = None
+    """Attention heads, which must divide the width; unset: the size's, else 6."""
     kv_heads: int | None = None
     """Heads of keys and values, where fewer than heads."""
     hidden: int | None = None
@@ -134,6 +140,13 @@ class ModelRecipe:
     """gpt_oss: experts that a token meets; unset is 2."""
     dropout: float = 0.0
     """Share of activations dropped while training; helps when the text is read many times."""
+
+    def __post_init__(self) -> None:
+        if self.size:
+            return
+        for name, value in (("family", "gpt2"), ("context", 256), ("width", 192), ("depth", 6), ("heads", 6)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, kw_only=True)

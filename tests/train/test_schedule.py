@@ -16,6 +16,7 @@ from genus.train.journal import read_journal
 from genus.train.pretrain import pretrain
 from genus.train.recipe import ModelRecipe, Pretrain, Ramp, Schedule
 from genus.train.schedule import Pace, learning_rate
+from tests.train.test_logbook import describe
 from tests.train.test_trajectories import assert_same_end, losses
 from tests.train.tiny import tiny_recipe
 
@@ -124,7 +125,7 @@ def test_what_cannot_be_is_refused(make, complaint):
 @pytest.fixture(autouse=True)
 def _known_machine(monkeypatch):
     """Measuring the real one takes a second a run."""
-    monkeypatch.setattr(run, "describe", lambda _device: {"device": "cpu", "name": "Abacus"})
+    monkeypatch.setattr(run, "describe", describe)
 
 
 RECIPE = Pretrain(shards="shards", out="out", batch=8, micro_batch=4)
