@@ -85,7 +85,8 @@ class Ramp:
         found: list[int] = []
         for rows, after in zip(self.rows, (*self.rows, batch)[1:], strict=True):
             if rows >= after or (self.by and (after - rows) % self.by):
-                raise GenusError(f"ramp: {rows} to {after} rows is no way up in steps of ramp.by = {self.by}; correct one")
+                how = f"in steps of ramp.by = {self.by}" if self.by else "at once"
+                raise GenusError(f"ramp: from {rows} to {after} rows is no way up {how}; rows must rise to batch = {batch}")
             found += range(rows, after, self.by or after)
         return [*found, batch]
 

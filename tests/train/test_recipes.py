@@ -142,6 +142,13 @@ def test_the_commands_of_the_page_bind():
         shape_model(bound.arguments["config"].model, vocab=4096)
 
 
+def test_rows_of_a_ramp_are_whole(tmp_path, capsys):
+    places = ["--shards", str(tmp_path), "--out", str(tmp_path / "run")]
+    recipe = str(ROOT / "recipes" / "gpt3-125m" / "pretrain.toml")
+    assert cli._run(["pretrain", recipe, *places, "--ramp.rows", "2.5"]) == 1
+    assert "ramp.rows = 2.5 is not a whole number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["gpt2-124m", "gpt3-125m"])
 def test_a_recipe_starts_here_when_made_small(name, tiny_shards, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "describe", describe)

@@ -110,7 +110,7 @@ def test_without_a_ramp_every_step_is_alike():
         (lambda: Ramp(rows=(1, 2), until=(5,)), "2 rows and 1 until"),
         (lambda: Ramp(rows=(1, 2), until=(5, 5)), "until rise"),
         (lambda: Ramp(rows=(1,), until=(0,)), "until rise"),
-        (lambda: replace(RECIPE, ramp=Ramp(rows=(8,), until=(5,))), "8 to 8 rows"),
+        (lambda: replace(RECIPE, ramp=Ramp(rows=(8,), until=(5,))), "8 to 8 rows is no way up at once"),
         (lambda: replace(RECIPE, ramp=Ramp(rows=(1,), until=(5,), by=3)), "ramp.by = 3"),
         (lambda: replace(RECIPE, ramp=Ramp(rows=(6,), until=(5,))), "a step of the ramp = 6"),
         (lambda: replace(RECIPE, tokens=5, epochs=2), "both say how long"),
