@@ -83,9 +83,11 @@ class Loader:
     """Batches without end. Rank r of `world` takes every world-th row from the r-th on; all ranks together, each row once.
 
     Each step consumes `batch` * `world` rows, `batch` of them on this rank; `position` counts all of them, over epochs.
-    `batch` may be a function of `position`. A loader made with a saved `position` goes on bit for bit as the one that
-    saved it would have.
+    `batch` may be a function of the rows that were trained on: of `position` without those `passed` over, so that text
+    left out does not make steps grow. A loader with the saved numbers goes on bit for bit as the one that saved them.
     """
+
+    passed: int = 0
 
     def __init__(
         self, rows: Rows, batch: int | Callable[[int], int], position: int = 0, rank: int = 0, world: int = 1
@@ -101,7 +103,7 @@ class Loader:
         return self
 
     def __next__(self) -> Batch:
-        size = self.batch if isinstance(self.batch, int) else self.batch(self.position)
+        size = self.batch if isinstance(self.batch, int) else self.batch(self.position - self.passed)
         mine = range(self.position + self.rank, self.position + size * self.world, self.world)
         batch = self.rows.batch([self.rows.row(*divmod(number, len(self.rows))) for number in mine])
         self.position += size * self.world

@@ -72,7 +72,7 @@ class _Run:
         self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard())
         self.machine = describe(device)
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
-        phase.loader.position = extra["position"]
+        phase.loader.position, phase.loader.passed = extra["position"], extra.get("passed", 0)
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
         if not (self.out / "run.json").exists():
             write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": self.machine})
@@ -134,7 +134,8 @@ class _Run:
         return self.phase.pace.tokens(self.state.step)
 
     def _save(self) -> None:
-        extra = {"position": self.phase.loader.position, "seconds": self.seconds}
+        loader = self.phase.loader
+        extra = {"position": loader.position, "passed": loader.passed, "seconds": self.seconds}
         began = time.monotonic()
         path = save_checkpoint(self.out / "checkpoints", self.state, extra, self.recipe.every.keep)
         self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")

@@ -143,6 +143,19 @@ def test_ranks_together_read_what_one_does(tiny_shards):
         assert np.array_equal(batch.tokens[1::2], parts[1].tokens)
 
 
+def test_text_that_is_passed_over_does_not_make_steps_grow(tiny_shards):
+    """As PaLM skipped batches after a spike: the sizes go on, with the rows from further on."""
+    rows = Rows(open_shards(tiny_shards).stream("train"), 32, seed=1)
+    pace = Pace(8, SMALL, context=32, tokens=4000)
+    sizes = [len(batch.tokens) for batch in islice(Loader(rows, pace.rows), 12)]
+    loader = Loader(rows, pace.rows)
+    before = [len(batch.tokens) for batch in islice(loader, 4)]
+    loader.position, loader.passed = loader.position + 20, 20
+    after = list(islice(loader, 8))
+    assert before + [len(batch.tokens) for batch in after] == sizes
+    assert np.array_equal(after[0].tokens[0], rows.row(0, sum(before) + 20)[:-1])
+
+
 def test_a_ramp_resumes_bit_for_bit_and_counts_its_tokens(tiny_shards, tmp_path):
     """Stopped while steps grow, at a step of four rows."""
     straight = tiny_recipe(tiny_shards, tmp_path / "straight", steps=12, ramp=SMALL, micro_batch=2)
