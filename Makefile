@@ -23,8 +23,8 @@ bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
 	.venv-bench/bin/python bench/pretrain.py --family gpt2
 	.venv-bench/bin/python bench/pretrain.py --family llama
 
-docs: $(VENV)/.ready ## Write docs/cli.md, and the tables and diagrams of docs/lineage, anew from the code itself.
-	$(VENV)/bin/python -m genus.cli.document docs/cli.md docs/lineage/*.md
+docs: $(VENV)/.ready ## Write docs/cli.md, the table of docs/recipes.md, and the tables and diagrams of docs/lineage, anew from the code itself.
+	$(VENV)/bin/python -m genus.cli.document docs/cli.md docs/recipes.md docs/lineage/*.md
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Genus needs Python 3.11 or later; name one with make PYTHON=python3.11")'

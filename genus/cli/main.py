@@ -158,7 +158,8 @@ def _check_types(_app: App, _commands: tuple[str, ...], arguments: Any) -> None:
     """What the parser would bend to fit: 2.5 for a whole number, a bare value for a table."""
     for argument in arguments:
         for token in argument.tokens:
-            if argument.hint in (int, int | None) and not _is_whole(token.value):
+            empty = argument.hint == tuple[int, ...] and not token.value  # the list [] arrives as ""
+            if argument.hint in (int, int | None, tuple[int, ...]) and not (empty or _is_whole(token.value)):
                 raise GenusError(f"{_place(token)} = {token.value} is not a whole number; correct it")
             if dataclasses.is_dataclass(argument.hint):
                 raise GenusError(f"{_place(token)} = {token.value} should be a table of fields, such as [optim] lr = 0.001")

@@ -4,7 +4,7 @@ Nothing is remembered but one number, the count of rows consumed, so a run resum
 Not for reading files (shards.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,11 +83,16 @@ class Loader:
     """Batches without end. Rank r of `world` takes every world-th row from the r-th on; all ranks together, each row once.
 
     Each step consumes `batch` * `world` rows, `batch` of them on this rank; `position` counts all of them, over epochs.
-    A loader made with a saved `position` goes on bit for bit as the one that saved it would have.
+    `batch` may be a function of the rows that were trained on: of `position` without those `passed` over, so that text
+    left out does not make steps grow. A loader with the saved numbers goes on bit for bit as the one that saved them.
     """
 
-    def __init__(self, rows: Rows, batch: int, position: int = 0, rank: int = 0, world: int = 1) -> None:
-        if batch < 1 or position < 0 or not 0 <= rank < world:
+    passed: int = 0
+
+    def __init__(
+        self, rows: Rows, batch: int | Callable[[int], int], position: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        if (isinstance(batch, int) and batch < 1) or position < 0 or not 0 <= rank < world:
             raise GenusError(
                 f"batch {batch}, position {position}, rank {rank} of {world} is not a place in the data; "
                 "batch is at least 1, position at least 0, and rank below world"
@@ -98,9 +103,10 @@ class Loader:
         return self
 
     def __next__(self) -> Batch:
-        mine = range(self.position + self.rank, self.position + self.batch * self.world, self.world)
+        size = self.batch if isinstance(self.batch, int) else self.batch(self.position - self.passed)
+        mine = range(self.position + self.rank, self.position + size * self.world, self.world)
         batch = self.rows.batch([self.rows.row(*divmod(number, len(self.rows))) for number in mine])
-        self.position += self.batch * self.world
+        self.position += size * self.world
         return batch
 
     def state(self) -> dict[str, int]:

@@ -28,17 +28,20 @@ class Tokens(NamedTuple):
     documents: Tensor | None = None
 
 
-def next_token(model: LanguageModel, batch: Tokens, decoder: Callable[..., Tensor] | None = None) -> Scored:
+def next_token(
+    model: LanguageModel, batch: Tokens, z_loss: float = 0.0, decoder: Callable[..., Tensor] | None = None
+) -> Scored:
     """Sum over all targets of -log p(target), in nats, and how many targets there were.
 
-    Training adds the loss that keeps experts about equally busy, where there are any. `decoder` is the model's own in
-    another form, compiled for one.
+    Training adds the loss that keeps experts about equally busy, where there are any. Gradients, but not the sum, are also
+    those of `z_loss` * log(Z)^2, which keeps the logits from drifting (PaLM, arXiv 2204.02311, section 5). `decoder` is the
+    model's own in another form, compiled for one.
     """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
     hidden = (decoder or model.decoder)(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
-    loss, _ = cross_entropy(model.read(hidden), batch.targets.flatten())
-    scored = Scored(loss, batch.targets.numel())
+    loss, squares = cross_entropy(model.read(hidden), batch.targets.flatten(), z_loss)
+    scored = Scored(loss, batch.targets.numel(), {"z_loss": squares} if z_loss else {})
     experts = model.spec.mlp
     return _with_balance(model, experts, scored) if model.training and isinstance(experts, Experts) else scored
 
@@ -58,4 +61,4 @@ def _with_balance(model: LanguageModel, experts: Experts, scored: Scored) -> Sco
         entropies = torch.stack([-(r.probabilities * r.probabilities.log()).nansum() for r in routings])
         load = torch.stack(shares).sum(1) * time * (experts.count / experts.per_token)  # (depth, count)
     stats = {"balance": added.detach(), "router_entropy": entropies.mean(), "expert_load": load}
-    return Scored(scored.total + added, scored.weight, stats)
+    return Scored(scored.total + added, scored.weight, {**scored.stats, **stats})

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import torch
 
-from genus.core.errors import GenusError
 from genus.core.files import new_folder, write_text
 from genus.core.memory import require_memory
 from genus.core.progress import say
 from genus.data.loader import Batch, Ids, Loader, Rows, sequential
 from genus.data.shards import ShardSet, TokenStream, open_shards
-from genus.models.families import family_named
-from genus.models.family import Family, Shape
+from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
-from genus.models.spec import DecoderSpec, Experts, Strided
+from genus.models.spec import DecoderSpec
 from genus.models.weights import config_of, save_model
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.card import model_card
 from genus.train.loop import Scored
 from genus.train.losses import Tokens, next_token
 from genus.train.machine import autocast, pick_device, use_bf16, use_compile
-from genus.train.recipe import ModelRecipe, Pretrain
+from genus.train.recipe import Pretrain
 from genus.train.run import Phase, train
+from genus.train.schedule import Pace
+from genus.train.shape import shape_model
 
 __all__ = ["Sampler", "pretrain"]
 
@@ -51,13 +51,14 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
     model.to(device).train()
     torch.manual_seed(recipe.seed)  # dropout draws from here on
     tokenizer = shards.tokenizer()
+    tokens = recipe.tokens or recipe.epochs * len(rows) * spec.context
+    pace = Pace(recipe.batch, recipe.ramp, spec.context, tokens)
     phase = Phase(
         model=model,
-        loader=Loader(rows, recipe.batch),
+        loader=Loader(rows, pace.rows),
         prepare=partial(_micro_batches, recipe=recipe, device=device),
         loss=_loss(model, recipe, device),
-        tokens=recipe.tokens or len(rows) * spec.context,
-        step_tokens=recipe.batch * spec.context,
+        pace=pace,
         validate=partial(_validate, model, shards.stream("validation"), recipe, device),
         sample=partial(sampler, model, family, tokenizer) if sampler else None,
         facts={"shards": shards.fingerprint, "parameters": spec.parameters, "flop": spec.training_flop(spec.context)},
@@ -73,38 +74,16 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
 
 def _describe(recipe: Pretrain, shards: ShardSet) -> tuple[Family, DecoderSpec]:
     """The family and spec that the recipe asks for, checked against what files of the family can say."""
-    model = recipe.model
-    family = family_named(model.family)
-    shape = Shape(
-        vocab=shards.vocab,
-        context=model.context,
-        width=model.width,
-        depth=model.depth,
-        heads=model.heads,
-        kv_heads=model.kv_heads,
-        hidden=model.hidden,
-        window=model.window,
-        stride=model.stride,
-        experts=model.experts,
-        per_token=model.per_token,
-        dropout=model.dropout,
-    )
-    spec = family.spec(shape)
-    _check_used(model, spec)
+    family, spec = shape_model(recipe.model, shards.vocab)
     config_of(spec, family, torch.float32)
     # weights, gradients and AdamW's two moments, all fp32
     require_memory(16 * spec.parameters, f"training {spec.parameters:,} parameters")
     say(f"{family.title}: {spec.parameters:,} parameters, of them {spec.embedding_parameters:,} in tables")
+    if spec.vocab > 2 * shards.vocab:  # more than what sizes are padded by
+        say(
+            f"only {shards.vocab:,} of the table's {spec.vocab:,} rows are used; model.vocab = {shards.vocab} saves the rest"
+        )
     return family, spec
-
-
-def _check_used(model: ModelRecipe, spec: DecoderSpec) -> None:
-    """Refuse what the recipe asks for and the family leaves out."""
-    kinds, experts = {type(window) for window in spec.attention.windows}, isinstance(spec.mlp, Experts)
-    there = {"window": int in kinds, "stride": Strided in kinds, "experts": experts, "per_token": experts}
-    for name, used in there.items():
-        if not used and getattr(model, name) is not None:
-            raise GenusError(f"model.{name} = {getattr(model, name)} is nothing that {model.family} has; leave it out")
 
 
 def _loss(model: LanguageModel, recipe: Pretrain, device: torch.device) -> Callable[[Tokens], Scored]:
@@ -112,16 +91,15 @@ def _loss(model: LanguageModel, recipe: Pretrain, device: torch.device) -> Calla
 
     def loss(batch: Tokens) -> Scored:
         with autocast(device, bf16):
-            return next_token(model, batch)
+            return next_token(model, batch, recipe.z_loss)
 
     return torch.compile(loss) if use_compile(recipe.compile, device) else loss
 
 
 def _micro_batches(batch: Batch, recipe: Pretrain, device: torch.device) -> list[Tokens]:
-    size = min(recipe.micro_batch, recipe.batch)
-    return [
-        _to_torch(batch, slice(first, first + size), recipe.mask_documents, device) for first in range(0, recipe.batch, size)
-    ]
+    rows, mask = len(batch.tokens), recipe.mask_documents
+    size = min(recipe.micro_batch, rows)
+    return [_to_torch(batch, slice(first, first + size), mask, device) for first in range(0, rows, size)]
 
 
 def _to_torch(batch: Batch, rows: slice, mask: bool, device: torch.device) -> Tokens:
@@ -145,17 +123,16 @@ def _validate(model: LanguageModel, stream: TokenStream, recipe: Pretrain, devic
     """Mean loss in nats over the first _VALIDATION_TOKENS of the held-out stream, as rows, in order."""
     model.eval()
     total, weight = 0.0, 0
-    for batch in _first(stream, recipe):
+    for batch in _first(stream, model.spec.context, recipe.micro_batch):
         scored = next_token(model, _to_torch(batch, slice(None), recipe.mask_documents, device))
         total, weight = total + float(scored.total), weight + scored.weight
     model.train()
     return total / weight
 
 
-def _first(stream: TokenStream, recipe: Pretrain) -> Iterator[Batch]:
-    context = min(recipe.model.context, len(stream) - 1)
+def _first(stream: TokenStream, context: int, rows: int) -> Iterator[Batch]:
     read = 0
-    for batch in sequential(stream, context, recipe.micro_batch):
+    for batch in sequential(stream, min(context, len(stream) - 1), rows):
         yield batch
         read += batch.targets.size
         if read >= _VALIDATION_TOKENS:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from genus.core.errors import GenusError
 
-__all__ = ["Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Schedule", "Switch"]
+__all__ = ["Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Ramp", "Schedule", "Switch"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 Switch = Literal["auto", "on", "off"]
@@ -14,16 +14,18 @@ Switch = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    """AdamW (arXiv 1711.05101)."""
+    """AdamW (arXiv 1711.05101), or what PaLM was trained with."""
 
+    kind: Literal["adamw", "adafactor"] = "adamw"
+    """adafactor is PaLM's, without factors: each step is relative to the size of the weights."""
     lr: float = 1e-3
-    """Peak learning rate."""
+    """Peak learning rate; of adafactor relative to the root mean square of each tensor."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """Decay of the first and second moments, as GPT-3."""
+    """Decay of the first and second moments, as GPT-3; adafactor takes the first, its second is 1 - step^-0.8."""
     eps: float = 1e-8
-    """Added to the root of the second moment."""
+    """Added to the root of the second moment; not of adafactor."""
     weight_decay: float = 0.1
-    """Decoupled decay of matrices; gains and biases are left alone."""
+    """Decoupled decay of matrices, times the learning rate (adafactor: its square); gains and biases are left alone."""
     clip: float = 1.0
     """Largest norm of the gradient of a step; 0 turns clipping off."""
 
@@ -40,14 +42,53 @@ class Schedule:
 
     warmup_tokens: int = 100_000
     """Tokens over which the learning rate rises from 0 to its peak."""
-    decay: Literal["cosine", "linear", "constant"] = "cosine"
-    """The way from the peak to the end of the run."""
+    decay: Literal["cosine", "linear", "constant", "inverse_sqrt"] = "cosine"
+    """The way from the peak to the end. inverse_sqrt is at its peak for warmup_tokens, then falls as 1 / sqrt(step)."""
     final: float = 0.1
-    """Learning rate at the end, as a share of the peak."""
+    """Learning rate at the end, as a share of the peak; of cosine and linear."""
+    hold: float = 0.0
+    """Share of the way to stay at the peak before falling; linear with 0.8 is the trapezoid (warm up, stay, decay)."""
+    decay_tokens: int = 0
+    """Tokens, from the run's first, at which the decay ends and the rate stays; 0 is the run's end."""
 
     def __post_init__(self) -> None:
-        if self.warmup_tokens < 0 or not 0 <= self.final <= 1:
-            raise GenusError("schedule: warmup_tokens must be at least 0 and final from 0 to 1; correct the recipe")
+        if self.warmup_tokens < 0 or not 0 <= self.final <= 1 or not 0 <= self.hold <= 1:
+            raise GenusError("schedule: warmup_tokens must be at least 0, final and hold from 0 to 1; correct the recipe")
+        if (self.hold or self.decay_tokens) and self.decay not in ("cosine", "linear"):
+            raise GenusError(f"schedule.hold and decay_tokens are for cosine and linear, not {self.decay}; leave them out")
+        if self.decay_tokens < 0 or 0 < self.decay_tokens <= self.warmup_tokens:
+            raise GenusError(
+                f"schedule.decay_tokens = {self.decay_tokens:,} must lie beyond warmup_tokens = {self.warmup_tokens:,}, "
+                "or be 0 for the run's end; correct the recipe"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """Smaller steps while a run is young; `batch` follows the last."""
+
+    rows: tuple[int, ...] = ()
+    """Rows of a step, one number for each stage before `batch`; none takes `batch` from the start."""
+    until: tuple[int, ...] = ()
+    """Tokens, from the run's first, at which each stage ends."""
+    by: int = 0
+    """Within a stage, grow evenly to the rows of the next, by so many at a time; 0 grows only where a stage ends."""
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.until):
+            raise GenusError(f"ramp has {len(self.rows)} rows and {len(self.until)} until; give each stage both")
+        if list(self.until) != sorted({0, *self.until})[1:] or min(self.rows, default=1) < 1 or self.by < 0:
+            raise GenusError("ramp: rows must be at least 1, until rise from above 0, by be at least 0; correct the recipe")
+
+    def sizes(self, batch: int) -> list[int]:
+        """Rows that a step may have. Raises GenusError when they do not lead to `batch`."""
+        found: list[int] = []
+        for rows, after in zip(self.rows, (*self.rows, batch)[1:], strict=True):
+            if rows >= after or (self.by and (after - rows) % self.by):
+                how = f"in steps of ramp.by = {self.by}" if self.by else "at once"
+                raise GenusError(f"ramp: from {rows} to {after} rows is no way up {how}; rows must rise to batch = {batch}")
+            found += range(rows, after, self.by or after)
+        return [*found, batch]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +113,20 @@ class Every:
 class ModelRecipe:
     """The model to make."""
 
-    family: str = "gpt2"
-    """Architecture; `genus models` lists them."""
-    context: int = 256
-    """Tokens that the model sees at once."""
-    width: int = 192
-    """Size of the residual stream."""
-    depth: int = 6
-    """Number of blocks."""
-    heads: int = 6
-    """Attention heads; they must divide the width."""
+    size: str = ""
+    """A published size, as `genus models` lists them, such as gpt3-small; vocab, context and dropout may still differ."""
+    vocab: int | None = None
+    """Rows of the token table; unset: the size's, else one for each token of the vocabulary."""
+    family: str | None = None
+    """Architecture; `genus models` lists them; unset: the size's, else gpt2."""
+    context: int | None = None
+    """Tokens that the model sees at once; unset: the size's, else 256."""
+    width: int | None = None
+    """Size of the residual stream; unset: the size's, else 192."""
+    depth: int | None = None
+    """Number of blocks; unset: the size's, else 6."""
+    heads: int | None = None
+    """Attention heads, which must divide the width; unset: the size's, else 6."""
     kv_heads: int | None = None
     """Heads of keys and values, where fewer than heads."""
     hidden: int | None = None
@@ -97,6 +142,13 @@ class ModelRecipe:
     dropout: float = 0.0
     """Share of activations dropped while training; helps when the text is read many times."""
 
+    def __post_init__(self) -> None:
+        if self.size:
+            return
+        for name, value in (("family", "gpt2"), ("context", 256), ("width", 192), ("depth", 6), ("heads", 6)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain:
@@ -109,14 +161,19 @@ class Pretrain:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     tokens: int = 0
     """Tokens to train on; 0 reads the shards once."""
+    epochs: int = 1
+    """Times to read the shards where tokens is 0."""
     batch: int = 16
     """Rows of a step."""
+    ramp: Ramp = field(default_factory=Ramp)
     micro_batch: int = 8
     """Rows computed at once; fewer need less memory and give the same update."""
     mask_documents: bool = False
     """Keep tokens from seeing the document before theirs in a row."""
     optim: Optim = field(default_factory=Optim)
     schedule: Schedule = field(default_factory=Schedule)
+    z_loss: float = 0.0
+    """Weight of log(Z)^2 in the loss, Z being what the softmax divides by; PaLM: 1e-4. Reported losses are without it."""
     seed: int = 0
     """Draws the weights and the order of the text."""
     precision: Precision = "auto"
@@ -126,7 +183,13 @@ class Pretrain:
     every: Every = field(default_factory=Every)
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or self.micro_batch < 1 or self.tokens < 0:
-            raise GenusError("batch and micro_batch must be at least 1 and tokens at least 0; correct the recipe")
-        if self.batch % min(self.batch, self.micro_batch):
-            raise GenusError(f"micro_batch = {self.micro_batch} does not divide batch = {self.batch}; choose a divisor")
+        if min(self.batch, self.micro_batch, self.epochs) < 1:
+            raise GenusError("batch, micro_batch and epochs must be at least 1; correct the recipe")
+        if self.tokens < 0 or not 0 <= self.z_loss < 1e3:  # NaN fails too
+            raise GenusError("tokens and z_loss must be at least 0; correct the recipe")
+        if self.tokens and self.epochs > 1:
+            raise GenusError(f"tokens = {self.tokens:,} and epochs = {self.epochs} both say how long; leave one out")
+        for rows in self.ramp.sizes(self.batch):
+            if rows % min(rows, self.micro_batch):
+                name = "batch" if rows == self.batch else "a step of the ramp"
+                raise GenusError(f"micro_batch = {self.micro_batch} does not divide {name} = {rows}; choose a divisor")

@@ -25,7 +25,8 @@ from genus.train.journal import Journal
 from genus.train.logbook import Logbook, circumstances, quoted
 from genus.train.loop import Loss, Step, TrainState, train_steps
 from genus.train.machine import describe
-from genus.train.optim import learning_rate, make_optimizer
+from genus.train.optim import make_optimizer
+from genus.train.schedule import Pace, learning_rate
 from genus.train.stop import stop_requests
 
 __all__ = ["Phase", "train"]
@@ -41,8 +42,7 @@ class Phase:
     loader: Loader
     prepare: Callable[[Any], list[Any]]  # a batch of the loader -> micro-batches on the device
     loss: Loss
-    tokens: int  # of the whole run
-    step_tokens: int
+    pace: Pace
     validate: Callable[[], float]
     sample: Callable[[], str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Phase:
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return max(1, round(self.tokens / self.step_tokens))
+        return self.pace.steps
 
 
 def train(recipe: Any, phase: Phase, device: torch.device, restart: bool = False) -> None:
@@ -72,7 +72,7 @@ class _Run:
         self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard())
         self.machine = describe(device)
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
-        phase.loader.position = extra["position"]
+        phase.loader.position, phase.loader.passed = extra["position"], extra.get("passed", 0)
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
         if not (self.out / "run.json").exists():
             write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": self.machine})
@@ -97,7 +97,7 @@ class _Run:
         lines = [
             *circumstances(self.machine),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
-            f"to do: {self.phase.tokens:,} tokens in {steps:,} steps, {parameters:,} parameters",
+            f"to do: {self.phase.pace.tokens(steps):,} tokens in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
         ]
         with self.logbook.start(title, lines, self._totals):
@@ -128,14 +128,14 @@ class _Run:
         say(f"trained on {self._seen():,} tokens in {duration(self.seconds)}")
 
     def _lr(self, step: int) -> float:
-        size = self.phase.step_tokens
-        return learning_rate(self.recipe.schedule, self.recipe.optim.lr, step * size, self.phase.steps * size)
+        return learning_rate(self.recipe.schedule, self.recipe.optim.lr, step, self.phase.pace)
 
     def _seen(self) -> int:
-        return self.state.step * self.phase.step_tokens
+        return self.phase.pace.tokens(self.state.step)
 
     def _save(self) -> None:
-        extra = {"position": self.phase.loader.position, "seconds": self.seconds}
+        loader = self.phase.loader
+        extra = {"position": loader.position, "passed": loader.passed, "seconds": self.seconds}
         began = time.monotonic()
         path = save_checkpoint(self.out / "checkpoints", self.state, extra, self.recipe.every.keep)
         self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")

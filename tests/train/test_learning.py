@@ -1,4 +1,4 @@
-"""Learning, and the arithmetic around it: every family overfits, schedules and decay do what they say."""
+"""Learning, and the arithmetic around it: every family overfits, and decay does what it says."""
 
 import math
 
@@ -11,8 +11,8 @@ from genus.models.initialise import initialise
 from genus.train.guard import Guard
 from genus.train.loop import TrainState, train_steps
 from genus.train.losses import Tokens, next_token
-from genus.train.optim import learning_rate, make_optimizer
-from genus.train.recipe import Optim, Schedule
+from genus.train.optim import make_optimizer
+from genus.train.recipe import Optim
 
 
 def make_state(family: str, lr: float = 1e-2) -> TrainState:
@@ -78,23 +78,6 @@ def test_clipping_bounds_the_update():
     moved = math.sqrt(sum(float((a - b).square().sum()) for a, b in zip(before, after, strict=True)))
     assert step.gradient_norm > 0.1
     assert moved == pytest.approx(0.01, rel=1e-3)
-
-
-@pytest.mark.parametrize("decay, middle, end", [("cosine", 0.55, 0.1), ("linear", 0.55, 0.1), ("constant", 1.0, 1.0)])
-def test_schedule(decay, middle, end):
-    schedule = Schedule(warmup_tokens=100, decay=decay, final=0.1)
-    at = {seen: learning_rate(schedule, 2.0, seen, 1100) / 2.0 for seen in (1, 50, 100, 600, 1100)}
-    assert at[1] == pytest.approx(0.01)
-    assert at[50] == pytest.approx(0.5)
-    assert at[100] == pytest.approx(1.0)
-    assert at[600] == pytest.approx(middle)
-    assert at[1100] == pytest.approx(end)
-
-
-def test_a_cosine_is_not_a_line():
-    cosine, line = (Schedule(warmup_tokens=0, decay=decay, final=0.0) for decay in ("cosine", "linear"))
-    assert learning_rate(cosine, 1.0, 25, 100) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
-    assert learning_rate(line, 1.0, 25, 100) == pytest.approx(0.75)
 
 
 def test_only_matrices_decay():

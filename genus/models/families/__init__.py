@@ -7,7 +7,7 @@ from genus.core.errors import GenusError
 from genus.models.family import Family, Shape
 from genus.models.spec import DecoderSpec
 
-__all__ = ["FAMILIES", "family_named", "family_of", "spec_of"]
+__all__ = ["FAMILIES", "family_named", "family_of", "published", "spec_of"]
 
 FAMILIES = (
     "gpt1",
@@ -44,6 +44,16 @@ def family_of(model_type: str) -> Family:
             return family
     known = ", ".join(family.model_type for family in families)
     raise GenusError(f"model_type {model_type[:80]!r} is not one that Genus reads; it reads {known}")
+
+
+def published(size: str) -> tuple[Family, DecoderSpec]:
+    """The family and spec of a published size. Raises GenusError with the nearest name."""
+    sizes = {name: (family, spec) for family in map(family_named, FAMILIES) for name, spec in family.sizes.items()}
+    if size not in sizes:
+        near = difflib.get_close_matches(size, sizes, 1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "`genus models` lists them"
+        raise GenusError(f"{size[:80]!r} is not a published size; {hint}")
+    return sizes[size]
 
 
 def spec_of(name: str, **shape: int | float) -> DecoderSpec:
