@@ -19,7 +19,7 @@ from genus.core.files import new_folder, read_json, sha256, write_json
 from genus.core.progress import say
 from genus.train.loop import TrainState
 
-__all__ = ["load_newest", "save_checkpoint"]
+__all__ = ["load_newest", "save_checkpoint", "saved_steps"]
 
 _FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
@@ -37,12 +37,13 @@ def save_checkpoint(folder: Path, state: TrainState, extra: dict[str, Any], keep
     return path
 
 
-def load_newest(folder: Path, state: TrainState) -> dict[str, Any] | None:
+def load_newest(folder: Path, state: TrainState, latest: int | None = None) -> dict[str, Any] | None:
     """Put the newest whole checkpoint into `state` and give its `extra`; None when there is no checkpoint at all.
 
-    Raises GenusError when there are checkpoints but none is whole.
+    Only those of step `latest` and before count, where it is given. Raises GenusError when there are checkpoints but none
+    is whole.
     """
-    paths = _checkpoints(folder)
+    paths = [path for path in _checkpoints(folder) if latest is None or _step(path) <= latest]
     for path in paths:
         try:
             return _load(path, state)
@@ -53,10 +54,19 @@ def load_newest(folder: Path, state: TrainState) -> dict[str, Any] | None:
     return None
 
 
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in `folder`, newest first."""
+    return [_step(path) for path in _checkpoints(folder)]
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def _load(path: Path, state: TrainState) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def circumstances(machine: dict[str, Any]) -> list[str]:
         f"command: {quoted(shlex.join(sys.argv))}",
         f"commit: {_commit()}",
         f"machine: {machine['name']} ({machine['device']}, {machine['system']}), {machine['threads']} threads, "
-        f"{machine['matmul_flops'] / 1e9:,.0f} GFLOP/s in an fp32 matrix product",
+        f"{machine['matmul_flops'] / 1e9:,.0f} GFLOP/s in a matrix product in {machine['precision']}",
         f"versions: genus {_version()}, torch {machine['torch']}, python {machine['python']}",
     ]
 

@@ -32,7 +32,8 @@ class Tokens(NamedTuple):
 def next_token(model: LanguageModel, batch: Tokens) -> Scored:
     """Sum over all targets of -log p(target), in nats, and how many targets there were.
 
-    Training adds the loss that keeps experts about equally busy, where there are any.
+    Training adds the loss that keeps experts about equally busy, where there are any, and tells the `activation_rms` of a
+    token before the last norm.
     """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
@@ -40,7 +41,8 @@ def next_token(model: LanguageModel, batch: Tokens) -> Scored:
     rows = _CPU_ROWS if hidden.device.type == "cpu" else len(hidden)
     parts = zip(hidden.split(rows), batch.targets.flatten().split(rows), strict=True)
     sums = [F.cross_entropy(model.logits(part).float(), targets, reduction="sum") for part, targets in parts]
-    scored = Scored(torch.stack(sums).sum(), batch.targets.numel())
+    stats = {} if model.decoder.rms is None or not model.training else {"activation_rms": model.decoder.rms}
+    scored = Scored(torch.stack(sums).sum(), batch.targets.numel(), stats)
     experts = model.spec.mlp
     return _with_balance(model, experts, scored) if model.training and isinstance(experts, Experts) else scored
 
@@ -59,5 +61,5 @@ def _with_balance(model: LanguageModel, experts: Experts, scored: Scored) -> Sco
     with torch.no_grad():
         entropies = torch.stack([-(r.probabilities * r.probabilities.log()).nansum() for r in routings])
         load = torch.stack(shares).sum(1) * time * (experts.count / experts.per_token)  # (depth, count)
-    stats = {"balance": added.detach(), "router_entropy": entropies.mean(), "expert_load": load}
+    stats = {**scored.stats, "balance": added.detach(), "router_entropy": entropies.mean(), "expert_load": load}
     return Scored(scored.total + added, scored.weight, stats)

@@ -28,12 +28,12 @@ from tests.train.tiny import tiny_recipe
 pytestmark = pytest.mark.xdist_group("logbook")  # one worker makes the straight run that these share
 
 MACHINE = {"device": "cpu", "name": "Abacus", "threads": 3, "system": "Linux", "python": "3.99", "torch": "9.9",
-           "matmul_flops": 2e9}  # fmt: skip
+           "precision": "fp32", "matmul_flops": 2e9}  # fmt: skip
 HOSTILE = "<script>x</script> `one` ``two`` \x1b[2J*bold*\n# not a heading\n- not an entry"
 LOOKING = Every(validate=2, sample=3, checkpoint=2)
 
 
-def describe(_device: torch.device) -> dict[str, object]:
+def describe(_device: torch.device, _bf16: bool) -> dict[str, object]:
     """In the place of the real one, which takes a second and draws random numbers as this does."""
     torch.rand(7)
     return MACHINE
@@ -191,8 +191,8 @@ def test_killed_before_the_first_checkpoint_is_bit_for_bit_too(tiny_shards, tmp_
 def test_a_stop_by_signal_and_a_restart(tiny_shards, tmp_path, monkeypatch):
     original = run_module._Run._record
 
-    def record(self, step):
-        original(self, step)
+    def record(self, step, spent):
+        original(self, step, spent)
         if step.number == 3:
             signal.raise_signal(signal.SIGTERM)
 
