@@ -157,12 +157,12 @@ def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]], energy: d
     last, machine = steps[-1], facts["machine"]
     speed = last["tokens"] / last["seconds"]
     used = facts["flop"] * speed
-    share = f"{100 * used / machine['matmul_flops']:.0f}% of what a matrix product in {machine.get('precision', 'fp32')} reaches here"
+    share, precision = used / machine["matmul_flops"], machine.get("precision", "fp32")
     return [
         ("steps", f"{last['step']:,} of {facts['steps']:,}, {last['skipped']} skipped"),
         ("time in steps", duration(last["seconds"])),
         ("speed", f"{speed:,.0f} tokens per second"),
-        ("arithmetic (MFU)", f"{used / 1e9:,.1f} GFLOP/s, {share}"),
+        ("arithmetic (MFU)", f"{used / 1e9:,.1f} GFLOP/s, {share:.0%} of what a matrix product in {precision} reaches here"),
         ("energy", energy_text(energy)),
         ("machine", f"{machine['name']}, {machine['threads']} threads, {machine['system']}"),
         ("software", f"PyTorch {machine['torch']}, Python {machine['python']}"),

@@ -51,9 +51,9 @@ class Recovery:
         """What is done about a step that was refused, in a word."""
         return self.recipe.spike if self.leaves(step) else "skip"
 
-    def keep(self, folder: Path) -> int:
-        """Checkpoints to keep: those saved because somebody asked to stop do not push out those to go back to."""
-        odd = [step for step in saved_steps(folder) if self.every.checkpoint and step % self.every.checkpoint]
+    def keep(self, folder: Path, step: int) -> int:
+        """Checkpoints to keep with that of `step`: those of a stop between two do not push out those to go back to."""
+        odd = [saved for saved in {step, *saved_steps(folder)} if self.every.checkpoint and saved % self.every.checkpoint]
         return self.every.keep + len(odd)
 
     def go_back(self, step: Step, state: TrainState, loader: Loader, folder: Path) -> None:
@@ -63,7 +63,7 @@ class Recovery:
         """
         if len(self.spikes) >= self.recipe.tries:
             raise GenusError(
-                f"training stopped: at step {step.number} the run would go back for the {len(self.spikes) + 1}th time; "
+                f"training stopped: the run went back {len(self.spikes)} times, and step {step.number} is a spike again; "
                 "raise recovery.tries, or lower optim.lr and add --restart"
             )
         at_spike = loader.position

@@ -193,7 +193,7 @@ class _Run:
         folder = self.out / "checkpoints"
         extra = {"position": self.phase.loader.position, "seconds": self.seconds, "recovery": self.recovery.state()}
         began = time.monotonic()
-        path = save_checkpoint(folder, self.state, extra, self.recovery.keep(folder))
+        path = save_checkpoint(folder, self.state, extra, self.recovery.keep(folder, self.state.step))
         self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")
 
     def _record(self, step: Step, spent: float) -> None:
