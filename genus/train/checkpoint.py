@@ -19,7 +19,7 @@ from genus.core.files import new_folder, read_json, sha256, write_json
 from genus.core.progress import say
 from genus.train.loop import TrainState
 
-__all__ = ["load_newest", "save_checkpoint", "saved_steps"]
+__all__ = ["load_newest", "remove_checkpoints", "save_checkpoint", "saved_steps"]
 
 _FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
@@ -32,9 +32,17 @@ def save_checkpoint(folder: Path, state: TrainState, extra: dict[str, Any], keep
         _save_tensors({**_optimizer_tensors(state), **_random_state()}, partial / "optimizer.safetensors")
         write_json(partial / "state.json", {"step": state.step, "guard": state.guard.state(), "extra": extra})
         write_json(partial / "sha256.json", {name: sha256(partial / name) for name in _FILES})
-    for old in _checkpoints(folder)[keep:]:
-        shutil.rmtree(old)
+    remove_checkpoints(_checkpoints(folder)[keep:])
     return path
+
+
+def remove_checkpoints(paths: list[Path]) -> None:
+    """Remove checkpoints so that a kill leaves none of them torn; what an earlier kill left over goes too."""
+    for path in paths:
+        path.rename(path.with_name(f".{path.name}.removed"))
+    for folder in {path.parent for path in paths}:
+        for removed in folder.glob(".step-*.removed"):
+            shutil.rmtree(removed)
 
 
 def load_newest(folder: Path, state: TrainState, latest: int | None = None) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ back and on with a lower learning rate (arXiv 2205.01068, section 2.5). Finding 
 """
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 
 from genus.core.errors import GenusError
 from genus.data.loader import Loader
-from genus.train.checkpoint import load_newest, saved_steps
+from genus.train.checkpoint import load_newest, remove_checkpoints, saved_steps
 from genus.train.loop import Step, TrainState
 from genus.train.recipe import Every
 from genus.train.recipe import Recovery as Recipe
@@ -106,6 +105,4 @@ def require_finite(state: TrainState) -> None:
 
 def remove_later(folder: Path, step: int) -> None:
     """Remove the checkpoints after `step`, which the run has left."""
-    for later in saved_steps(folder):
-        if later > step:
-            shutil.rmtree(folder / f"step-{later}")
+    remove_checkpoints([folder / f"step-{later}" for later in saved_steps(folder) if later > step])

@@ -13,7 +13,7 @@ import pytest
 PARENT = """
 import hashlib, json, os, random, signal, sys, time
 from pathlib import Path
-import pytest, torch
+import pytest, torch, torch._dynamo  # what the first optimizer imports, for seconds
 import genus.train.run as run_module
 from genus.core.progress import set_quiet
 from genus.train.pretrain import pretrain
@@ -51,26 +51,37 @@ def whole(checkpoint):
         assert hashlib.sha256((checkpoint / name).read_bytes()).hexdigest() == digest, checkpoint / name
     return json.loads((checkpoint / "state.json").read_text())["extra"]["recovery"]["spikes"]
 
+def same(run):
+    for name in (f"checkpoints/step-{steps}/model.safetensors", f"checkpoints/step-{steps}/optimizer.safetensors",
+                 "model/model.safetensors"):
+        assert (run / name).read_bytes() == (out / "straight" / name).read_bytes(), run / name
+    kept = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert kept == sorted(f"step-{step}" for step in (steps, steps - 5, steps - 10)), kept
+
 began = time.monotonic()
 assert os.waitpid(train(out / "straight"), 0)[1] == 0
 length = time.monotonic() - began
-draw, reached, done, before = random.Random(seed), [], 0, (0, -1)
+draw, reached, done, runs, before = random.Random(seed), [], 0, 1, (0, -1)
 while done < kills:
-    pid = train(out / "killed")
-    time.sleep(draw.uniform(0, 2.5 * length / kills + 0.05))
+    run = out / f"killed-{runs}"
+    pid = train(run)
+    time.sleep(draw.uniform(0, 6 * length / kills))
     os.kill(pid, signal.SIGKILL)
-    if os.waitpid(pid, 0)[1] == 0:
-        break  # it was over before
+    if os.waitpid(pid, 0)[1] == 0:  # it was over before: the same again from the start
+        same(run)
+        runs, before = runs + 1, (0, -1)
+        continue
     done += 1
-    found = {int(path.name[5:]): whole(path) for path in (out / "killed" / "checkpoints").glob("step-*")}
+    found = {int(path.name[5:]): whole(path) for path in (run / "checkpoints").glob("step-*")}
     if found:  # further than before; a detour counts as far, though it leads back
         now = max((len(spikes), step) for step, spikes in found.items())
         assert now >= before, (now, before)
         before = now
         reached.append(max(found))
-while os.waitpid(train(out / "killed"), 0)[1]:
+while os.waitpid(train(run), 0)[1]:
     pass
-print(json.dumps({"kills": done, "reached": reached, "seconds": time.monotonic() - began}))
+same(run)
+print(json.dumps({"kills": done, "runs": runs, "reached": reached, "seconds": time.monotonic() - began}))
 """
 
 
@@ -86,10 +97,6 @@ def chain(shards: Path, out: Path, kills: int, steps: int) -> dict:
 def test_f49_killed_at_random_it_is_the_straight_run(tiny_shards, tmp_path, kills):
     """200 steps, with a batch of NaN that the run goes back for."""
     told = chain(tiny_shards, tmp_path, kills, 200)
-    assert told["kills"] == kills, told
-    assert len(set(told["reached"])) > kills / 4, told  # killed all along the way, not at one place
-    for name in ("checkpoints/step-200/model.safetensors", "checkpoints/step-200/optimizer.safetensors",
-                 "model/model.safetensors"):  # fmt: skip
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes(), name
-    left = [path.name for path in (tmp_path / "killed" / "checkpoints").iterdir()]
-    assert sorted(left) == ["step-190", "step-195", "step-200"]
+    assert told["kills"] == kills
+    assert told["runs"] > 1 or max(told["reached"]) >= 100, told  # killed all along the way
+    assert len(set(told["reached"])) >= kills / 4, told
