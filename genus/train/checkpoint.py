@@ -4,6 +4,7 @@ A checkpoint is a folder that appears at once (core.files.new_folder) and carrie
 newest whole one and says aloud which broken ones it passed over.
 """
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -37,12 +38,24 @@ def save_checkpoint(folder: Path, state: TrainState, extra: dict[str, Any], keep
 
 
 def remove_checkpoints(paths: list[Path]) -> None:
-    """Remove checkpoints so that a kill leaves none of them torn; what an earlier kill left over goes too."""
+    """Remove checkpoints so that a kill leaves none of them torn."""
     for path in paths:
-        path.rename(path.with_name(f".{path.name}.removed"))
-    for folder in {path.parent for path in paths}:
-        for removed in folder.glob(".step-*.removed"):
-            shutil.rmtree(removed)
+        removed = path.with_name(f".{path.name}.removed")
+        path.rename(removed)
+        shutil.rmtree(removed)
+
+
+def _tidy(folder: Path) -> None:
+    """After a kill: put back a checkpoint that was about to be replaced, and remove what was half written or removed."""
+    for left in folder.glob(".step-*"):
+        whole = left.with_name(left.stem.removeprefix("."))
+        with contextlib.suppress(OSError):  # another rank was faster
+            if left.suffix == ".old" and not whole.exists():
+                left.rename(whole)
+            elif left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def load_newest(folder: Path, state: TrainState, latest: int | None = None) -> dict[str, Any] | None:
@@ -51,6 +64,8 @@ def load_newest(folder: Path, state: TrainState, latest: int | None = None) -> d
     Only those of step `latest` and before count, where it is given. Raises GenusError when there are checkpoints but none
     is whole.
     """
+    if latest is None:
+        _tidy(folder)
     paths = [path for path in _checkpoints(folder) if latest is None or _step(path) <= latest]
     for path in paths:
         try:

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,39 @@ def test_old_checkpoints_go_only_after_the_new_one_is_whole(tmp_path):
     for value in (1.0, 2.0, 3.0):
         save_checkpoint(tmp_path, small_state(value), {}, keep=2)
     assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-2", "step-3"]
+
+
+def test_f49_what_a_kill_left_half_way_is_put_back_or_removed(tmp_path):
+    for value in (1.0, 2.0):
+        save_checkpoint(tmp_path, small_state(value), {"position": value}, keep=3)
+    (tmp_path / "step-2").rename(tmp_path / ".step-2.old")  # about to be replaced
+    shutil.copytree(tmp_path / "step-1", tmp_path / ".step-1.old")  # was replaced
+    (tmp_path / ".step-1.lock").touch()
+    (tmp_path / ".step-0.removed").mkdir()
+    (tmp_path / ".step-3.partial").mkdir()
+    assert load_newest(tmp_path, small_state()) == {"position": 2.0}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-1", "step-2"]
+
+
+def test_f49_a_disk_that_fills_at_any_byte_of_a_save(tmp_path):
+    """Short writes by the system itself, in Python's and the safetensors library's writing alike."""
+    save_checkpoint(tmp_path, small_state(1.0), {"position": 1}, keep=3)
+    largest = max(path.stat().st_size for path in (tmp_path / "step-1").iterdir())
+    before, failed = resource.getrlimit(resource.RLIMIT_FSIZE), 0
+    for limit in range(0, largest + 50, 50):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            save_checkpoint(tmp_path, small_state(2.0), {"position": 2}, keep=3)
+        except GenusError as error:
+            assert "free space" in str(error)
+            failed += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        state = small_state()
+        extra = load_newest(tmp_path, state)
+        assert extra == ({"position": 2} if limit >= largest else {"position": 1}), limit
+        assert state.step == extra["position"]
+    assert failed > 10
 
 
 CHILD = """
