@@ -31,8 +31,9 @@ class Curves:
 
     def write(self, record: dict[str, Any]) -> None:
         """Add the numbers of one line of metrics.jsonl."""
+        self._open()
         for key, value in record.items():
-            if self._on and isinstance(value, int | float) and key not in ("step", "tokens"):
+            if isinstance(value, int | float) and key not in ("step", "tokens"):
                 self._try("add_scalar", _TAGS.get(key, f"run/{key}"), value, record["step"])
 
     def save(self) -> None:
@@ -42,18 +43,21 @@ class Curves:
     def go_back(self, step: int) -> None:
         """Take back the points after `step`."""
         self.close()
-        if self._on:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-
-                self._writer = SummaryWriter(str(self.folder), purge_step=step + 1)
-            except Exception as error:
-                self._give_up(error)
+        self._first = step + 1
 
     def close(self) -> None:
         """End the event file."""
         self._try("close")
         self._writer = None
+
+    def _open(self) -> None:
+        if self._on and not self._writer:  # not before there is something to write
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self.folder), purge_step=self._first)
+            except Exception as error:
+                self._give_up(error)
 
     def _try(self, name: str, *arguments: Any) -> None:
         if self._writer:

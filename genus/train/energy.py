@@ -59,6 +59,11 @@ class EnergyCount:
                 if self._total:
                     write_json(self.path, self._added())
 
+    @property
+    def kwh(self) -> dict[str, float]:
+        """What all starts used up to the last save, for a line of metrics; empty where nothing is counted."""
+        return {"kwh": self._added()["kwh"]} if self._total and self._tracker else {}
+
     def _start(self) -> Any:
         from codecarbon import OfflineEmissionsTracker
 

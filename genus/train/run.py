@@ -24,7 +24,7 @@ from genus.train.curves import Curves
 from genus.train.energy import EnergyCount, energy_text, read_energy
 from genus.train.guard import Guard
 from genus.train.journal import Journal
-from genus.train.logbook import Logbook, circumstances, quoted
+from genus.train.logbook import Logbook, circumstances, environment, quoted
 from genus.train.loop import Loss, Step, TrainState, train_steps
 from genus.train.machine import describe
 from genus.train.optim import learning_rate, make_optimizer
@@ -87,8 +87,7 @@ class _Run:
         phase.loader.position = extra["position"]
         self.recovery.restore(extra.get("recovery", self.recovery.state()))
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
-        if not (self.out / "run.json").exists():
-            write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": self.machine})
+        self.changed = self._describe()
         if self.state.step:
             say(f"going on from step {self.state.step} of {phase.steps}")
         detours = len(self.recovery.spikes)
@@ -98,6 +97,14 @@ class _Run:
         self.energy = EnergyCount(self.out, recipe.energy)
         self.logbook = Logbook(self.out)
         self.timed = self._seen(), self.seconds  # tokens and seconds at the last held-out loss
+
+    def _describe(self) -> list[str]:
+        """Write down what the run is and what this start runs with; give how that differs from the start before."""
+        path = self.out / "run.json"
+        first = {**self.phase.facts, "steps": self.phase.steps, "machine": self.machine}
+        known, now = read_json(path) if path.exists() else first, environment(self.machine)
+        write_json(path, {**known, "environment": now})
+        return differences(known.get("environment", now), now)
 
     def start(self, restart: bool, changed: list[str]) -> None:
         """Train to the end, and write down when, how and with what.
@@ -112,6 +119,7 @@ class _Run:
         parameters = sum(parameter.numel() for parameter in self.phase.model.parameters())
         lines = [
             *circumstances(self.machine),
+            *([f"environment: {'; '.join(self.changed)}"] if self.changed else []),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
             f"to do: {self.phase.tokens:,} tokens in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
@@ -241,7 +249,8 @@ class _Run:
         ends = step in (0, self.phase.steps)
         if (ends or _due(step, every.validate)) and self.metrics.last("validation_loss") < step:
             loss = self.phase.validate()
-            self._write({"step": step, "tokens": self._seen(), "validation_loss": loss})
+            self.energy.save()
+            self._write({"step": step, "tokens": self._seen(), "validation_loss": loss, **self.energy.kwh})
             self._note_held_out(loss)
         if self.phase.sample and (ends or _due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
