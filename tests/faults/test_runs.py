@@ -1,9 +1,11 @@
 """F49-F53: crashes while saving, poisoned steps, signals, changed or damaged inputs. Nothing that was saved is lost."""
 
 import errno
+import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 import genus.train.run as run_module
 from genus.core.errors import GenusError
 from genus.core.files import locked, new_folder, write_text
+from genus.core.recipe import save_recipe
 from genus.train.checkpoint import load_newest, save_checkpoint
 from genus.train.guard import Guard
 from genus.train.journal import Journal, read_journal
@@ -254,3 +257,45 @@ def test_f52_two_processes_never_make_one_folder(tmp_path):
             pass
     assert (tmp_path / "corpus" / "content").read_text() == "first"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus"]
+
+
+SIGNALLED = """
+import os, sys
+import genus.cli.main as cli
+from genus.train import run
+record, number = run._Run._record, int(sys.argv.pop())
+def signalled(self, step, spent):
+    record(self, step, spent)
+    if step.number == 7:
+        os.kill(os.getpid(), number)
+run._Run._record = signalled
+sys.exit(cli._run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_f52_a_signal_saves_and_the_exit_code_asks_for_requeue(tiny_shards, tmp_path, number):
+    """The command itself: 130, a checkpoint of the step that was under way, and the same command goes on from there."""
+    recipe = tmp_path / "recipe.toml"
+    save_recipe(recipe, tiny_recipe(tiny_shards, tmp_path / "run", steps=12))
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", SIGNALLED, "pretrain", str(recipe), str(int(number))]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "saved at step 7 of 12; the same command goes on from there" in done.stderr.splitlines()[-1]
+    assert (tmp_path / "run" / "checkpoints" / "step-7").is_dir()
+    pretrain(tiny_recipe(tiny_shards, tmp_path / "run", steps=12))
+    steps = [record["step"] for record in read_journal(tmp_path / "run" / "metrics.jsonl") if "loss" in record]
+    assert steps == list(range(1, 13))
+
+
+def test_f53_a_changed_tokenizer_is_named(tmp_path):
+    shards = make_tiny_shards(tmp_path)
+    pretrain(tiny_recipe(shards, tmp_path / "run", steps=2))
+    path = shards / "tokenizer" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    words = content["model"]["vocab"]
+    words["a"], words["b"] = words["b"], words["a"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(GenusError, match=r"is not the tokenizer that made these shards"):
+        pretrain(tiny_recipe(shards, tmp_path / "run", steps=2))

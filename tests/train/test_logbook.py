@@ -336,3 +336,27 @@ def test_the_clock_of_the_last_entry(tmp_path):
     (tmp_path / "logbook.md").write_text(f"## {then:%Y-%m-%dT%H:%MZ} start\n- {then:%Y-%m-%dT%H:%MZ} note: x\n")
     (line,) = (line for line in Logbook(tmp_path)._before() if line.startswith("last entry"))
     assert re.search(r", 2h1[01]m ago$", line), line
+
+
+def test_what_a_resume_runs_with_is_compared_with_the_start_before(tiny_shards, tmp_path, monkeypatch):
+    pretrain(tiny_recipe(tiny_shards, tmp_path, steps=5))
+    (tmp_path / "logbook.md").write_text(text_of(tmp_path).split(" end: ")[0])  # so that there is something to go on with
+    monkeypatch.setattr(run_module, "describe", lambda *_: {**MACHINE, "torch": "10.0", "threads": 5, "matmul_flops": 3e9})
+    monkeypatch.setattr("genus.train.logbook._commit", lambda: "b" * 40)
+    before = read_json(tmp_path / "run.json")["environment"]["commit"]
+    pretrain(tiny_recipe(tiny_shards, tmp_path, steps=5))
+    (_, first), (_, second) = sections(tmp_path)
+    assert "environment:" not in first
+    assert f"- environment: commit was {before}, now {'b' * 40}; threads was 3, now 5; torch was 9.9, now 10.0\n" in second
+
+
+def test_an_evaluation_enters_the_logbook_and_ends_nothing(tiny_shards, tmp_path):
+    from genus.evaluate.perplexity import evaluate
+    from genus.evaluate.recipe import Evaluate
+
+    folder = pretrain(tiny_recipe(tiny_shards, tmp_path, steps=2))
+    corpus = tiny_shards.parent / "corpus"
+    found = evaluate(Evaluate(model=folder, corpus=corpus, out=tmp_path / "evaluation.json", references=False))
+    (line,) = entries(tmp_path, "evaluation")
+    assert line == f"{found['bits_per_byte']:.4f} bits per byte of 3 held-out documents, in evaluation.json"
+    assert Logbook(tmp_path).last == "end"
