@@ -77,8 +77,7 @@ class Recovery:
     """
 
     spike: Literal["skip", "rollback", "lower", "none"] = "skip"
-    """skip: leave the update out. rollback: go back, and on with later batches (PaLM). lower: go back, and on with a lower
-    rate (OPT). none: do nothing."""
+    """skip leaves the update out; rollback goes back, and on with later batches (PaLM); lower, with a lower rate (OPT)."""
     sigmas: float = 6.0
     """A spike is more standard deviations above the mean of the last 128 steps than this."""
     back: int = 100
