@@ -230,9 +230,7 @@ def test_read_one_step_late_it_is_the_same_run(tiny_shards, tmp_path, monkeypatc
 
 def test_the_limit_is_six_deviations_above_the_mean():
     guard, drawn = Guard(), torch.Generator().manual_seed(0)
-    values = [
-        (float(torch.randn((), generator=drawn)) + 20, float(torch.rand((), generator=drawn)) * 9 + 1) for _ in range(200)
-    ]
+    values = [(4 * loss + 20, 20 * norm**4) for loss, norm in torch.rand(200, 2, generator=drawn).tolist()]
     for place, (loss, norm) in enumerate(values):
         if place < 32:
             assert guard.limits() == (math.inf, math.inf)
@@ -245,7 +243,7 @@ def test_a_flat_curve_does_not_make_noise_a_spike():
     guard = Guard()
     for _ in range(200):
         guard.note(2.0, 0.5, applied=True)
-    assert guard.limits() == pytest.approx((2.0 * 1.12, 0.5 * 2.2))
+    assert guard.limits() == pytest.approx((2.0 * 1.12, 0.5 * 7))
 
 
 def test_an_ordinary_curve_is_never_called_a_spike():
@@ -259,14 +257,14 @@ def test_an_ordinary_curve_is_never_called_a_spike():
 
 
 def test_a_level_that_stays_is_accepted_before_the_run_is_stopped():
-    """The gradient norm doubles at once and for good, as it may when the batch or the rate changes."""
+    """The gradient norm is eight times as large at once and for good, as it may when the batch or the rate changes."""
     generator, guard, refused = torch.Generator().manual_seed(0), Guard(), 0
     for step in range(400):
-        norm = (1 if step < 200 else 2) * (1 + 0.1 * float(torch.randn((), generator=generator)))
+        norm = (1 if step < 200 else 8) * (1 + 0.1 * float(torch.randn((), generator=generator)))
         applied = norm <= guard.limits()[1]
         guard.note(2.0, norm, applied)
         refused += not applied
-    assert refused < 10
+    assert 0 < refused < 10
 
 
 def test_a_gradient_norm_alone_is_a_spike():
