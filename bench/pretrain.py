@@ -54,8 +54,16 @@ SHAPES = {  # width, depth, heads, context, vocabulary, batch
     "30M": (512, 8, 8, 512, 8192, 8),
     "124M": (768, 12, 12, 512, 50257, 4),
 }
-CONTENDERS = ("genus+compiled+kept", "genus+kept", "plain", "plain+compiled", "plain+compiled+kept", "transformers")
-CONTENDERS += ("transformers+compiled", "litgpt+compiled")
+CONTENDERS = (
+    "genus+compiled+kept",
+    "genus+kept",
+    "plain",
+    "plain+compiled",
+    "plain+compiled+kept",
+    "transformers",
+    "transformers+compiled",
+    "litgpt+compiled",
+)
 
 
 @dataclass
@@ -122,7 +130,9 @@ def _at_least_one(text: str) -> int:
 def _contender(text: str) -> str:
     library, *given = text.split("+")
     if library not in ("genus", *LIBRARIES) or set(given) - {"compiled", "kept"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a library (genus, {', '.join(LIBRARIES)}) with +compiled or +kept")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a library (genus, {', '.join(LIBRARIES)}) with +compiled or +kept"
+        )
     return text
 
 

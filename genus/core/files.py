@@ -136,8 +136,7 @@ def _held(lock: Path, target: Path) -> Iterator[None]:
             ) from None
         with contextlib.suppress(OSError):  # the number is for people; a full disk is found where it matters
             file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            os.write(file.fileno(), str(os.getpid()).encode())  # unbuffered: nothing is left to fail when it is closed
         yield
 
 

@@ -73,7 +73,8 @@ def _plain(title: str, total: float, start: float) -> Update:
         if now - last < _PLAIN_EVERY and done < total:
             return
         last = now
-        left = (now - began) * (total - done) / max(done - start, 1e-9)
-        say(f"{title}: {100 * done / max(total, 1e-9):.0f}% {note} left {duration(left)}")
+        rate = max(done - start, 0) / max(now - began, 1e-9)  # 0 where training went back before its start
+        left = f" left {duration((total - done) / rate)}" if rate else ""
+        say(f"{title}: {100 * done / max(total, 1e-9):.0f}% {note}{left}")
 
     return update

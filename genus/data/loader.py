@@ -102,8 +102,13 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         return self
 
+    @property
+    def size(self) -> int:
+        """Rows of the next batch."""
+        return self.batch if isinstance(self.batch, int) else self.batch(self.position - self.passed)
+
     def __next__(self) -> Batch:
-        size = self.batch if isinstance(self.batch, int) else self.batch(self.position - self.passed)
+        size = self.size
         mine = range(self.position + self.rank, self.position + size * self.world, self.world)
         batch = self.rows.batch([self.rows.row(*divmod(number, len(self.rows))) for number in mine])
         self.position += size * self.world

@@ -12,6 +12,7 @@ from genus.data.corpus import documents
 from genus.engine.model import Model, load
 from genus.evaluate.recipe import Evaluate
 from genus.evaluate.references import references
+from genus.train.logbook import entry
 
 __all__ = ["bits_per_byte", "evaluate"]
 
@@ -28,6 +29,8 @@ def evaluate(config: Evaluate) -> dict[str, Any]:
         result["references"] = dict(references(training, texts))
         say("on the same text: " + _sentence(result["references"]))
     write_json(config.out, result)
+    told = f"{result['bits_per_byte']:.4f} bits per byte of {result['documents']:,} held-out documents, in {config.out.name}"
+    entry(config.model.resolve().parent, "evaluation", told)
     return result
 
 

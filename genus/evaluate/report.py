@@ -1,7 +1,6 @@
 """The report stage: one self-contained page that says what was made from what, read from what other stages wrote."""
 
 import html
-import io
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -9,12 +8,13 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_text
 from genus.core.progress import duration, say
+from genus.evaluate.curves import curves
 from genus.evaluate.recipe import Report
+from genus.train.energy import energy_text, read_energy
 from genus.train.journal import read_journal
 
 __all__ = ["report"]
 
-_SMOOTH = 20  # steps that the drawn training loss is averaged over
 _SAMPLES = 3  # at the start, in the middle, at the end
 
 _PAGE = Template("""<!doctype html>
@@ -41,8 +41,8 @@ $sections
 def report(config: Report) -> None:
     """Write config.out from the run's files. Raises GenusError when the run has not begun."""
     run = config.run
-    facts, metrics = read_json(run / "run.json"), read_journal(run / "metrics.jsonl")
-    steps = [record for record in metrics if "loss" in record]
+    facts = read_json(run / "run.json")
+    steps = [record for record in read_journal(run / "metrics.jsonl") if "loss" in record]
     if not steps:
         raise GenusError(f"{run} has no steps of training yet; run `genus pretrain` first")
     corpus = _optional(run / "corpus" / "manifest.json")
@@ -52,11 +52,11 @@ def report(config: Report) -> None:
     source = str(corpus.get("source", "a text"))
     sections = [
         _section("On text that it has never seen", _scores(scores)),
-        _section("Learning", f"<figure>{_curve(steps, metrics)}</figure>"),
+        _section("Learning", curves(read_journal(run / "metrics.jsonl", abandoned=True))),
         _section("What it writes", _samples(read_journal(run / "samples.jsonl"))),
         _section("The text", _table(_corpus_rows(corpus))),
         _section("The tokens", _table(_token_rows(shards))),
-        _section("The training", _table(_training_rows(facts, steps))),
+        _section("The training", _table(_training_rows(facts, steps, read_energy(run)))),
         _section("The recipe", f"<pre>{html.escape(recipe)}</pre>"),
         _section("The logbook", _logbook(run / "logbook.md")),
     ]
@@ -121,34 +121,6 @@ def _scores(scores: dict[str, Any]) -> str:
     return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>'
 
 
-def _curve(steps: list[dict[str, Any]], metrics: list[dict[str, Any]]) -> str:
-    """Training and held-out loss over tokens, as inline SVG."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    validation = [record for record in metrics if "validation_loss" in record]
-    with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": "genus", "font.family": "sans-serif"}):
-        figure, axes = pyplot.subplots(figsize=(7, 3.4))
-        tokens = [record["tokens"] / 1e6 for record in steps]
-        axes.plot(tokens, _smooth([record["loss"] for record in steps]), label="training", color="#4878a8")
-        held_out = [record["validation_loss"] for record in validation]
-        axes.plot([record["tokens"] / 1e6 for record in validation], held_out, "o-", ms=3, label="held out", color="#c8643c")
-        axes.set_xlabel("million tokens read")
-        axes.set_ylabel("loss, nats per token")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
-        pyplot.close(figure)
-    return file.getvalue()[file.getvalue().index("<svg") :]
-
-
-def _smooth(losses: list[float]) -> list[float]:
-    return [sum(part) / len(part) for end in range(1, len(losses) + 1) if (part := losses[max(0, end - _SMOOTH) : end])]
-
-
 def _samples(samples: list[dict[str, Any]]) -> str:
     """The first, a middle and the last sample."""
     if len(samples) > _SAMPLES:
@@ -181,16 +153,17 @@ def _token_rows(shards: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]], energy: dict[str, Any]) -> list[tuple[str, str]]:
     last, machine = steps[-1], facts["machine"]
     speed = last["tokens"] / last["seconds"]
     used = facts["flop"] * speed
-    share = f"{100 * used / machine['matmul_flops']:.0f}% of what an fp32 matrix product reaches here"
+    share, precision = used / machine["matmul_flops"], machine.get("precision", "fp32")
     return [
         ("steps", f"{last['step']:,} of {facts['steps']:,}, {last['skipped']} skipped"),
         ("time in steps", duration(last["seconds"])),
         ("speed", f"{speed:,.0f} tokens per second"),
-        ("arithmetic", f"{used / 1e9:,.1f} GFLOP/s, {share}"),
+        ("arithmetic (MFU)", f"{used / 1e9:,.1f} GFLOP/s, {share:.0%} of what a matrix product in {precision} reaches here"),
+        ("energy", energy_text(energy)),
         ("machine", f"{machine['name']}, {machine['threads']} threads, {machine['system']}"),
         ("software", f"PyTorch {machine['torch']}, Python {machine['python']}"),
     ]  # fmt: skip

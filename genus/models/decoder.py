@@ -1,5 +1,6 @@
 """The one decoder of the lineage: embedding, blocks, final norm. It knows neither serving, nor parallelism, nor a family."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,7 +49,10 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """tokens and positions (batch, time), whole numbers -> hidden (batch, time, width)."""
+    """tokens and positions (batch, time), whole numbers -> hidden (batch, time, width).
+
+    After a forward in training, `rms` is the sum over tokens of their root mean square before the last norm.
+    """
 
     def __init__(self, spec: DecoderSpec) -> None:
         super().__init__()
@@ -60,6 +64,7 @@ class Decoder(nn.Module):
         self.position = nn.Embedding(rows, spec.width) if isinstance(spec.position, Learned) else None
         self.embed_norm = make_norm(spec.norm, spec.width) if spec.embed_norm else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.depth))
+        self.rms: Tensor | None = None
         self.norm = nn.Identity() if spec.wiring == "post" else make_norm(spec.norm, spec.width)
 
     def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
@@ -74,4 +79,6 @@ class Decoder(nn.Module):
         turn = rotation(self.spec.position, positions) if isinstance(self.spec.position, Rotary) else None
         for block in self.blocks:
             x = block(x, turn, attend)
+        if self.training:
+            self.rms = torch.linalg.vector_norm(x.detach(), dim=-1, dtype=torch.float32).sum() / self.spec.width**0.5
         return self.norm(x)

@@ -8,6 +8,7 @@ from genus.core.recipe import as_dict
 from genus.models.family import Family
 from genus.models.registered import ARCHITECTURE
 from genus.models.spec import DecoderSpec
+from genus.train.energy import energy_text, read_energy
 from genus.train.recipe import Pretrain
 
 __all__ = ["model_card"]
@@ -32,6 +33,7 @@ Made with Genus. The folder opens in Genus, and in transformers {opens}.
 | width, depth, heads | {width}, {depth}, {heads} |
 | corpus manifest, SHA-256 | {corpus} |
 | tokenizer, SHA-256 | {tokenizer} |
+| energy | {energy} |
 
 ## Recipe
 
@@ -59,5 +61,6 @@ def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict
         heads=spec.attention.heads,
         corpus=shards["corpus_sha256"],
         tokenizer=shards["tokenizer_sha256"],
+        energy=energy_text(read_energy(recipe.out)),
         recipe=tomli_w.dumps(as_dict(recipe)),
     )

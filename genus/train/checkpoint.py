@@ -4,6 +4,7 @@ A checkpoint is a folder that appears at once (core.files.new_folder) and carrie
 newest whole one and says aloud which broken ones it passed over.
 """
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from genus.core.files import new_folder, read_json, sha256, write_json
 from genus.core.progress import say
 from genus.train.loop import TrainState
 
-__all__ = ["load_newest", "save_checkpoint"]
+__all__ = ["load_newest", "remove_checkpoints", "save_checkpoint", "saved_steps"]
 
 _FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
@@ -32,17 +33,40 @@ def save_checkpoint(folder: Path, state: TrainState, extra: dict[str, Any], keep
         _save_tensors({**_optimizer_tensors(state), **_random_state()}, partial / "optimizer.safetensors")
         write_json(partial / "state.json", {"step": state.step, "guard": state.guard.state(), "extra": extra})
         write_json(partial / "sha256.json", {name: sha256(partial / name) for name in _FILES})
-    for old in _checkpoints(folder)[keep:]:
-        shutil.rmtree(old)
+    remove_checkpoints(_checkpoints(folder)[keep:])
     return path
 
 
-def load_newest(folder: Path, state: TrainState) -> dict[str, Any] | None:
+def remove_checkpoints(paths: list[Path]) -> None:
+    """Remove checkpoints so that a kill leaves none of them torn."""
+    for path in paths:
+        removed = path.with_name(f".{path.name}.removed")
+        path.rename(removed)
+        shutil.rmtree(removed)
+
+
+def _tidy(folder: Path) -> None:
+    """After a kill: put back a checkpoint that was about to be replaced, and remove what was half written or removed."""
+    for left in folder.glob(".step-*"):
+        whole = left.with_name(left.stem.removeprefix("."))
+        with contextlib.suppress(OSError):  # another rank was faster
+            if left.suffix == ".old" and not whole.exists():
+                left.rename(whole)
+            elif left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+def load_newest(folder: Path, state: TrainState, latest: int | None = None) -> dict[str, Any] | None:
     """Put the newest whole checkpoint into `state` and give its `extra`; None when there is no checkpoint at all.
 
-    Raises GenusError when there are checkpoints but none is whole.
+    Only those of step `latest` and before count, where it is given. Raises GenusError when there are checkpoints but none
+    is whole.
     """
-    paths = _checkpoints(folder)
+    if latest is None:
+        _tidy(folder)
+    paths = [path for path in _checkpoints(folder) if latest is None or _step(path) <= latest]
     for path in paths:
         try:
             return _load(path, state)
@@ -53,10 +77,19 @@ def load_newest(folder: Path, state: TrainState) -> dict[str, Any] | None:
     return None
 
 
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in `folder`, newest first."""
+    return [_step(path) for path in _checkpoints(folder)]
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def _load(path: Path, state: TrainState) -> dict[str, Any]:

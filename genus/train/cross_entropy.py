@@ -1,7 +1,7 @@
 """Cross-entropy over a large vocabulary that never holds all logits: their gradient is taken while they are at hand.
 
 The product with the head's table, the softmax and the products for both gradients are done for some hundred tokens at a
-time. That is the memory of one chunk in place of two of all, no product is done twice, and a CPU finds the chunk in its cache.
+time: the memory of one chunk in place of two of all, no product done twice, and on a CPU the chunk stays in its cache.
 """
 
 from typing import Any

@@ -17,11 +17,12 @@ from typing import Any
 from genus.core.errors import GenusError, Stopped
 from genus.core.progress import duration, say
 
-__all__ = ["Logbook", "circumstances", "note", "quoted"]
+__all__ = ["Logbook", "circumstances", "entry", "environment", "note", "quoted"]
 
 _NAME = "logbook.md"
 _ENTRY = re.compile(r"^(?:##|-) (\d{4}-\d\d-\d\dT\d\d:\d\dZ) (\w+)", re.MULTILINE)  # its time and its first word
 _ENDS = ("end", "stopped", "failed")
+_ASIDE = ("note", "evaluation")  # entries that are not the run's own
 
 
 class Logbook:
@@ -30,7 +31,7 @@ class Logbook:
     def __init__(self, folder: Path) -> None:
         self.path = folder / _NAME
         entries = _ENTRY.findall(_read(self.path))
-        kinds = [kind for _, kind in entries if kind != "note"]
+        kinds = [kind for _, kind in entries if kind not in _ASIDE]
         self.last = kinds[-1] if kinds else ""
         self._when = entries[-1][0] if entries else ""
         self._told = False
@@ -89,15 +90,31 @@ def note(folder: Path, text: str) -> None:
         raise GenusError(f"{path} could not be written ({error.strerror}); free space, or make it writable") from error
 
 
+def entry(folder: Path, kind: str, text: str) -> None:
+    """Add a line about the run in `folder` from outside; nothing where there is no logbook, or it cannot be written."""
+    with contextlib.suppress(OSError):
+        if (folder / _NAME).is_file():
+            _append(folder / _NAME, _line(kind, text))
+
+
 def circumstances(machine: dict[str, Any]) -> list[str]:
     """What a start ran as, from, on and with. `machine` is what `describe` of machine.py gives."""
     return [
         f"command: {quoted(shlex.join(sys.argv))}",
         f"commit: {_commit()}",
         f"machine: {machine['name']} ({machine['device']}, {machine['system']}), {machine['threads']} threads, "
-        f"{machine['matmul_flops'] / 1e9:,.0f} GFLOP/s in an fp32 matrix product",
+        f"{machine['matmul_flops'] / 1e9:,.0f} GFLOP/s in a matrix product in {machine['precision']}",
         f"versions: genus {_version()}, torch {machine['torch']}, python {machine['python']}",
     ]
+
+
+def environment(machine: dict[str, Any]) -> dict[str, Any]:
+    """What a start ran with, to be compared with that of the start before (core.recipe's differences)."""
+    return {
+        "commit": _commit(),
+        "genus": _version(),
+        **{name: value for name, value in machine.items() if name != "matmul_flops"},  # measured anew, never twice the same
+    }
 
 
 def quoted(text: str) -> str:

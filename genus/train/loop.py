@@ -52,28 +52,82 @@ class TrainState:
 
 
 def train_steps(
-    state: TrainState, steps: Iterable[list[Any]], loss: Loss, lr_at: Callable[[int], float], clip: float
+    state: TrainState,
+    steps: Iterable[list[Any]],
+    loss: Loss,
+    lr_at: Callable[[int], float],
+    clip: float,
+    *,
+    settle: Callable[[int], bool] = lambda _step: True,
 ) -> Iterator[Step]:
-    """Train on `steps`, each a list of micro-batches, and yield after every update, when state can be saved.
+    """Train on `steps`, each a list of micro-batches, and yield each in order. A spike (guard.py) changes no weight.
 
     `lr_at(step)` is the learning rate for step number `step` (from 1); clip 0 leaves gradients as they are.
+    On an accelerator a step is yielded while the next one runs, which is state.step by then, unless `settle(step)` asks to
+    wait for it. So there a spike is told by limits that are one step old, and the state can be saved only after settling.
     """
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+    ahead = _skips_on_device(state)
+    running: _Running | None = None
     for micro_batches in steps:
         lr = lr_at(state.step + 1)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
         mean, weight, stats = _gradients(parameters, micro_batches, loss)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf")).item()
-        applied = state.guard.accepts(mean, norm)
-        if applied:
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf"))
+        refused = _refused(mean, norm, state.guard.limits())
+        if ahead:
+            state.optimizer.found_inf = refused.float()  # type: ignore[attr-defined]
+        if ahead or not refused:
             state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        yield Step(state.step, mean, weight, norm, lr, applied, stats)
+        before, running = running, _Running(state.step, weight, lr, torch.stack((mean, norm.double(), refused)), stats)
+        if before:
+            yield before.read(state.guard)
+        if not ahead or settle(state.step):
+            yield running.read(state.guard)
+            running = None
+    if running:
+        yield running.read(state.guard)
 
 
-def _gradients(parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss) -> tuple[float, int, dict[str, Tensor]]:
+def _refused(loss: Tensor, norm: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Whether a step must not be applied, decided where its numbers are."""
+    loss_limit, norm_limit = limits
+    fine = torch.isfinite(loss) & torch.isfinite(norm) & (loss <= loss_limit) & (norm.double() <= norm_limit)
+    return ~fine
+
+
+def _skips_on_device(state: TrainState) -> bool:
+    """Whether the optimizer leaves a step out by itself where `found_inf` is 1, as fused ones do: no wait for the device."""
+    device = next(state.model.parameters()).device
+    return device.type == "cuda" and getattr(state.optimizer, "_step_supports_amp_scaling", False)
+
+
+class _Running:
+    """A step that the device may not have finished; its numbers are on their way to the CPU."""
+
+    def __init__(self, number: int, weight: int, lr: float, numbers: Tensor, stats: Mapping[str, Tensor]) -> None:
+        self.number, self.weight, self.lr = number, weight, lr
+        self.numbers = numbers.to("cpu", non_blocking=True)  # loss, gradient norm, refused
+        self.stats = {name: value.to("cpu", non_blocking=True) for name, value in stats.items()}
+        self.arrived = torch.cuda.Event() if numbers.is_cuda else None
+        if self.arrived:
+            self.arrived.record()
+
+    def read(self, guard: Guard) -> Step:
+        """Wait for the numbers, and let the guard remember them."""
+        if self.arrived:
+            self.arrived.synchronize()
+        loss, norm, refused = self.numbers.tolist()
+        guard.note(loss, norm, applied=not refused)
+        return Step(self.number, loss, self.weight, norm, self.lr, not refused, self.stats)
+
+
+def _gradients(
+    parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss
+) -> tuple[Tensor, int, dict[str, Tensor]]:
     """Leave the gradient of the mean loss on the parameters; give that mean, the weight, and the mean stats."""
     sums, weight, stats = [], 0, defaultdict[str, Any](float)
     for batch in micro_batches:
@@ -86,4 +140,4 @@ def _gradients(parameters: list[nn.Parameter], micro_batches: list[Any], loss: L
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     torch._foreach_div_(gradients, float(weight))
     means = {name: value / weight for name, value in stats.items()}
-    return float(torch.stack(sums).double().sum()) / weight, weight, means
+    return torch.stack(sums).double().sum() / weight, weight, means

@@ -41,8 +41,8 @@ def use_compile(switch: Switch, device: torch.device) -> bool:
     return switch == "on" or (switch == "auto" and device.type == "cuda" and compiler is not None)
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """The machine in words and numbers, for records: name, threads, torch, and the fp32 or bf16 peak that it reaches."""
+def describe(device: torch.device, bf16: bool = False) -> dict[str, Any]:
+    """The machine in words and numbers, for records: name, threads, torch, and what it reaches in fp32 or bf16."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {
         "device": device.type,
@@ -51,14 +51,16 @@ def describe(device: torch.device) -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "matmul_flops": _matmul_flops(device),
+        "precision": "bf16" if bf16 else "fp32",
+        "matmul_flops": _matmul_flops(device, torch.bfloat16 if bf16 else torch.float32),
     }
 
 
-def _matmul_flops(device: torch.device, size: int = 2048) -> float:
-    """FLOP/s of a square fp32 matrix product, best of ten: the peak against which utilisation is stated on any machine."""
+def _matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a square matrix product, best of ten: the peak against which utilisation is stated on any machine."""
+    size = 8192 if device.type == "cuda" else 2048  # smaller ones leave an accelerator partly idle
     generator = torch.Generator(device).manual_seed(0)  # its own: to measure is not to change a run
-    left, right = (torch.randn(size, size, device=device, generator=generator) for _ in range(2))
+    left, right = (torch.randn(size, size, device=device, dtype=dtype, generator=generator) for _ in range(2))
     best = float("inf")
     for _ in range(10):
         _wait(device)

@@ -1,68 +1,90 @@
 """Muon: steps whose directions are orthogonal matrices (K. Jordan 2024, kellerjordan.github.io/posts/muon).
 
-The momentum of a matrix is replaced by the nearest orthogonal matrix, so that all its directions move equally fast. For
-matrices that map hidden states to hidden states; tables, gains and biases want AdamW.
+The momentum of a matrix is replaced by the nearest orthogonal one, so that all its directions move equally fast. It is for
+matrices that map hidden states to hidden states; tables, gains and biases are left to AdamW, in the same optimizer.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
 
 __all__ = ["Muon", "orthogonalise"]
 
-# x -> a x + b x^3 + c x^5, five times, takes any singular value from 0.01 to 1 to about 1 (Jordan's coefficients)
+_MOMENTUM = 0.95
+_RMS = 0.2  # of an update, as AdamW's usually is, so that one learning rate serves both (Moonlight, arXiv 2502.16982)
 _STEPS = 5
-_A, _B, _C = 3.4445, -4.7750, 2.0315
+_A, _B, _C = 3.4445, -4.7750, 2.0315  # Jordan's: five times take singular values of 0.01 to 1 to within 0.7 to 1.2
 
 
-class Muon(torch.optim.Optimizer):
-    """Orthogonalised Nesterov momentum, decoupled weight decay.
-
-    An update has the root mean square that AdamW's usually has, 0.2 (Moonlight, arXiv 2502.16982), so that one learning
-    rate and one weight decay serve both.
-    """
-
-    def __init__(self, params: Any, lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+class Muon(torch.optim.AdamW):
+    """AdamW, but groups with `orthogonal` set take orthogonalised Nesterov momentum. Weight decay is the same."""
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """Update every parameter that has a gradient. Matrices of one shape are orthogonalised together."""
-        for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike.setdefault(parameter.shape, []).append(parameter)
-            for parameters in alike.values():
-                self._update(parameters, group)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient; on a device, nothing where `found_inf` is 1, as fused AdamW."""
+        groups = self.param_groups
+        for group in groups:
+            if group.get("orthogonal"):
+                self._turn(group)
+        self.param_groups = [group for group in groups if not group.get("orthogonal")]
+        try:
+            super().step(closure)
+        finally:
+            self.param_groups = groups
 
-    def _update(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        gradients = [parameter.grad for parameter in parameters]
-        momenta = [self._momentum(parameter) for parameter in parameters]
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
-        directions = orthogonalise(torch.stack(ahead))
-        rows, columns = parameters[0].shape[-2:]
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, list(directions), alpha=-0.2 * max(rows, columns) ** 0.5 * group["lr"])
+    def _turn(self, group: dict[str, Any]) -> None:
+        """Matrices of one shape are orthogonalised together."""
+        alike: dict[torch.Size, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                alike.setdefault(parameter.shape, []).append(parameter)
+        refused = getattr(self, "found_inf", None)
+        applied = 1.0 if refused is None else 1 - refused  # a number, or one on the device that nobody waits for
+        for shape, parameters in alike.items():
+            directions = orthogonalise(torch.stack([_whole(self._ahead(parameter, refused)) for parameter in parameters]))
+            size = _RMS * max(shape[-2:]) ** 0.5 * group["lr"]
+            for parameter, direction in zip(parameters, directions, strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"] * applied)
+                parameter.sub_(_as(parameter, direction * (size * applied)))
 
-    def _momentum(self, parameter: nn.Parameter) -> Tensor:
-        state = self.state[parameter]
+    def _ahead(self, parameter: nn.Parameter, refused: Tensor | None) -> Tensor:
+        """The momentum with this gradient in it, and this gradient once more (Nesterov)."""
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
-        return state["momentum"]
+        momentum: Tensor = state["momentum"]
+        if refused is not None:  # the gradient may not be finite: as if it had been what is expected
+            gradient = torch.where(refused.bool(), momentum, gradient)
+        return gradient.lerp(momentum.lerp_(gradient, 1 - _MOMENTUM), _MOMENTUM)
 
 
 def orthogonalise(x: Tensor, steps: int = _STEPS) -> Tensor:
     """Matrices (..., rows, columns) with singular values near 1 in place of theirs, by Newton and Schulz's iteration.
 
-    On a GPU in bf16, which is exact enough for a direction.
+    On an accelerator in bf16, which is exact enough for a direction.
     """
     wide = x.shape[-2] <= x.shape[-1]
+    kind = x.dtype
+    x = x.bfloat16() if x.device.type == "cuda" else x
     x = x if wide else x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        a = x @ x.mT
-        x = _A * x + (_B * a + _C * a @ a) @ x
-    return x if wide else x.mT
+        squares = x @ x.mT
+        x = _A * x + (_B * squares + _C * squares @ squares) @ x
+    return (x if wide else x.mT).to(kind)
+
+
+def _whole(x: Tensor) -> Tensor:
+    """All of a matrix of which each rank holds a part: every rank then computes the same."""
+    return x.full_tensor() if isinstance(x, DTensor) else x
+
+
+def _as(like: Tensor, whole: Tensor) -> Tensor:
+    """This rank's part of a whole that every rank has."""
+    if not isinstance(like, DTensor):
+        return whole
+    everywhere = DTensor.from_local(whole, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
+    return everywhere.redistribute(placements=like.placements)

@@ -1,19 +1,33 @@
 """The optimizer that a recipe asks for. Its learning rate over time is schedule.py's."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from genus.train.adafactor import Adafactor
+from genus.train.muon import Muon
 from genus.train.recipe import Optim
 
 __all__ = ["make_optimizer"]
 
 
 def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """The optimizer over all parameters, AdamW in one fused pass. Matrices decay; vectors (gains, biases) do not."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": optim.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    """The optimizer over all parameters, AdamW in one fused pass. Matrices decay; vectors (gains, biases) do not.
+
+    Muon takes the matrices of the blocks, which map hidden states to hidden states, and AdamW the rest.
+    """
+    named = {name: parameter for name, parameter in model.named_parameters() if not name.endswith("bias")}
+    inner = {name for name, parameter in named.items() if ".blocks." in name and parameter.dim() >= 2}
+    inner = {name for name in inner if ".router." not in name} if optim.kind == "muon" else set()
+    kinds: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        kinds.setdefault((parameter.dim() >= 2, name in inner), []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "weight_decay": optim.weight_decay if decays else 0.0, "orthogonal": orthogonal}
+        for (decays, orthogonal), parameters in kinds.items()
+    ]
     if optim.kind == "adafactor":
         return Adafactor(groups, lr=optim.lr, beta=optim.betas[0])
-    return torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
+    adamw = Muon if optim.kind == "muon" else torch.optim.AdamW
+    return adamw(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)

@@ -62,6 +62,7 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
         validate=partial(_validate, model, shards.stream("validation"), recipe, device),
         sample=partial(sampler, model, family, tokenizer) if sampler else None,
         facts={"shards": shards.fingerprint, "parameters": spec.parameters, "flop": spec.training_flop(spec.context)},
+        bf16=use_bf16(recipe.precision, device),
     )
     train(recipe, phase, device, restart)
     folder = recipe.out / "model"

@@ -1,12 +1,13 @@
 """What a user chooses of a training run. Light: `genus pretrain --help` reads this without loading PyTorch."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from genus.core.errors import GenusError
 
-__all__ = ["Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Ramp", "Schedule", "Switch"]
+__all__ = ["Energy", "Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Ramp", "Recovery", "Schedule", "Switch"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 Switch = Literal["auto", "on", "off"]
@@ -14,10 +15,11 @@ Switch = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    """AdamW (arXiv 1711.05101), or what PaLM was trained with."""
+    """AdamW (arXiv 1711.05101), Muon, or what PaLM was trained with."""
 
-    kind: Literal["adamw", "adafactor"] = "adamw"
-    """adafactor is PaLM's, without factors: each step is relative to the size of the weights."""
+    kind: Literal["adamw", "muon", "adafactor"] = "adamw"
+    """muon moves the matrices of the blocks evenly in all directions and takes adamw for the rest; adafactor is PaLM's,
+    without factors: each step is relative to the size of the weights."""
     lr: float = 1e-3
     """Peak learning rate; of adafactor relative to the root mean square of each tensor."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -110,6 +112,61 @@ class Every:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What a spike in the loss or the gradient norm leads to. It may be changed when a run goes on.
+
+    The update of a spike is always left out, but for "none"; that of a loss or gradient that is not finite, always.
+    """
+
+    spike: Literal["skip", "rollback", "lower", "none"] = "skip"
+    """skip leaves the update out; rollback goes back, and on with later batches (PaLM); lower, with a lower rate (OPT)."""
+    sigmas: float = 6.0
+    """A spike is more standard deviations above the mean of the last 128 steps than this."""
+    back: int = 100
+    """Steps to go back, at least, to the newest checkpoint; PaLM went back about 100."""
+    ahead: int = 100
+    """Batches after the spike that a rollback leaves out too; PaLM left out 200 to 500 in all."""
+    factor: float = 0.5
+    """What lower multiplies the learning rate by."""
+    tries: int = 20
+    """Times to go back before the run stops."""
+
+    def __post_init__(self) -> None:
+        if not (self.sigmas > 0 and 0 < self.factor < 1):  # NaN fails too
+            raise GenusError("recovery: sigmas must be above 0 and factor between 0 and 1; correct the recipe")
+        if min(self.back, self.tries) < 1 or self.ahead < 0:
+            raise GenusError("recovery: back and tries must be at least 1 and ahead at least 0; correct the recipe")
+
+    @property
+    def limit(self) -> float:
+        """Standard deviations above which a step is a spike."""
+        return math.inf if self.spike == "none" else self.sigmas
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether a spike is left by going back to a checkpoint."""
+        return self.spike in ("rollback", "lower")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Counting the electricity of a run, by codecarbon (pip install 'genus[energy]'), without a network."""
+
+    count: Switch = "auto"
+    """auto counts where codecarbon is installed."""
+    country: str | None = None
+    """Where it runs, three letters such as FRA: gives CO2 by codecarbon's table of grids."""
+    grid: float | None = None
+    """Grams of CO2e for each kWh of your grid, in place of a country's."""
+
+    def __post_init__(self) -> None:
+        if self.country is not None and not (len(self.country) == 3 and self.country.isalpha() and self.country.isupper()):
+            raise GenusError(f"energy.country = {self.country} is not three capital letters such as FRA; correct it")
+        if self.grid is not None and not 0 <= self.grid < 1e5:
+            raise GenusError(f"energy.grid = {self.grid} is no number of grams of CO2e for each kWh; correct it")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRecipe:
     """The model to make."""
 
@@ -181,8 +238,17 @@ class Pretrain:
     compile: Switch = "auto"
     """Compile the step; auto does where it pays."""
     every: Every = field(default_factory=Every)
+    recovery: Recovery = field(default_factory=Recovery)
+    energy: Energy = field(default_factory=Energy)
+    tensorboard: Switch = "auto"
+    """Curves for TensorBoard in tensorboard/, beside metrics.jsonl; auto writes them where it is installed."""
 
     def __post_init__(self) -> None:
+        if self.recovery.goes_back and self.recovery.back > (self.every.keep - 1) * self.every.checkpoint:
+            raise GenusError(
+                f"recovery.back = {self.recovery.back} steps is further than the checkpoints that are kept reach "
+                f"({self.every.keep - 1} x {self.every.checkpoint} steps); raise every.keep, or lower recovery.back"
+            )
         if min(self.batch, self.micro_batch, self.epochs) < 1:
             raise GenusError("batch, micro_batch and epochs must be at least 1; correct the recipe")
         if self.tokens < 0 or not 0 <= self.z_loss < 1e3:  # NaN fails too

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,28 @@ from genus.core.progress import duration, progress, say
 from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
 from genus.data.loader import Loader
 from genus.train.checkpoint import load_newest, save_checkpoint
+from genus.train.curves import Curves
+from genus.train.energy import EnergyCount, energy_text, read_energy
 from genus.train.guard import Guard
 from genus.train.journal import Journal
-from genus.train.logbook import Logbook, circumstances, quoted
+from genus.train.logbook import Logbook, circumstances, environment, quoted
 from genus.train.loop import Loss, Step, TrainState, train_steps
 from genus.train.machine import describe
 from genus.train.optim import make_optimizer
+from genus.train.recipe import Energy
+from genus.train.recipe import Recovery as RecoveryRecipe
+from genus.train.recovery import Recovery, remove_later, require_finite
 from genus.train.schedule import Pace, learning_rate
 from genus.train.stop import stop_requests
 
 __all__ = ["Phase", "train"]
 
-_PLACES = frozenset({"out", "shards"})  # a run may move, and its shards; what is in them may not change
+# A run may move, and its shards, whose content may not change; how it is looked after may.
+_FREE = frozenset(
+    {"out", "shards", "tensorboard"}
+    | {f"recovery.{field.name}" for field in fields(RecoveryRecipe)}
+    | {f"energy.{field.name}" for field in fields(Energy)}
+)
 
 
 @dataclass(kw_only=True)
@@ -46,6 +56,7 @@ class Phase:
     validate: Callable[[], float]
     sample: Callable[[], str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    bf16: bool = False  # whether the steps compute in it
 
     @property
     def steps(self) -> int:
@@ -69,19 +80,31 @@ class _Run:
 
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
-        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard())
-        self.machine = describe(device)
+        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard(recipe.recovery.limit))
+        self.recovery = Recovery(recipe.recovery, recipe.every)
+        self.machine = describe(device, phase.bf16)
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position, phase.loader.passed = extra["position"], extra.get("passed", 0)
+        self.recovery.restore(extra.get("recovery", self.recovery.state()))
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
-        if not (self.out / "run.json").exists():
-            write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": self.machine})
+        self.changed = self._describe()
         if self.state.step:
             say(f"going on from step {self.state.step} of {phase.steps}")
-        self.metrics = Journal(self.out / "metrics.jsonl", self.state.step)
-        self.samples = Journal(self.out / "samples.jsonl", self.state.step)
+        detours = len(self.recovery.spikes)
+        self.metrics = Journal(self.out / "metrics.jsonl", self.state.step, detours)
+        self.samples = Journal(self.out / "samples.jsonl", self.state.step, detours)
+        self.curves = Curves(self.out, recipe.tensorboard, self.state.step)
+        self.energy = EnergyCount(self.out, recipe.energy)
         self.logbook = Logbook(self.out)
         self.timed = self._seen(), self.seconds  # tokens and seconds at the last held-out loss
+
+    def _describe(self) -> list[str]:
+        """Write down what the run is and what this start runs with; give how that differs from the start before."""
+        path = self.out / "run.json"
+        first = {**self.phase.facts, "steps": self.phase.steps, "machine": self.machine}
+        known, now = read_json(path) if path.exists() else first, environment(self.machine)
+        write_json(path, {**known, "environment": now})
+        return differences(known.get("environment", now), now)
 
     def start(self, restart: bool, changed: list[str]) -> None:
         """Train to the end, and write down when, how and with what.
@@ -96,69 +119,127 @@ class _Run:
         parameters = sum(parameter.numel() for parameter in self.phase.model.parameters())
         lines = [
             *circumstances(self.machine),
+            *([f"environment: {'; '.join(self.changed)}"] if self.changed else []),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
             f"to do: {self.phase.pace.tokens(steps):,} tokens in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
         ]
-        with self.logbook.start(title, lines, self._totals):
+        with self.logbook.start(title, lines, self._totals), contextlib.closing(self.curves), self.energy:
             self._look_up()  # where a kill came between a checkpoint and this, nothing is left out
             if step < steps:
                 self.go_on()
 
     def go_on(self) -> None:
         """Train from the state's step to the last."""
-        phase, every, clip = self.phase, self.recipe.every, self.recipe.optim.clip
+        if self.recipe.recovery.goes_back and not self.state.step:
+            self._save()  # a place to go back to from the first steps
+        with stop_requests() as stopping, progress("training", self.phase.steps, self.state.step) as update:
+            while self._train(stopping, update):
+                pass
+        say(f"trained on {self._seen():,} tokens in {duration(self.seconds)}")
+
+    def _train(self, stopping: Callable[[], bool], update: Callable[[float, str], None]) -> bool:
+        """Train to the last step, or until a spike makes the run go back: then give True."""
+        phase = self.phase
         steps = (phase.prepare(batch) for batch in phase.loader)
-        with stop_requests() as stopping, progress("training", phase.steps, self.state.step) as update:
-            began = time.monotonic()
-            for step in train_steps(self.state, steps, phase.loss, self._lr, clip):
-                self.seconds += time.monotonic() - began
-                self._record(step)
-                stop = stopping()
-                last = step.number == phase.steps
-                if stop or last or _due(step.number, every.checkpoint):
+        began = time.monotonic()
+
+        def settle(number: int) -> bool:
+            return stopping() or number == phase.steps or self._due(number)
+
+        for step in train_steps(self.state, steps, phase.loss, self._lr, self.recipe.optim.clip, settle=settle):
+            spent = time.monotonic() - began
+            self.seconds += spent
+            self._record(step, spent)
+            update(step.number, self._note(step, spent))
+            if self.recovery.leaves(step):
+                self._go_back(step)
+                return True
+            if step.number == self.state.step:  # else the next is running, and there is nothing to save
+                stop, last = stopping(), step.number == phase.steps
+                if stop or last or _due(step.number, self.recipe.every.checkpoint):
                     self._save()
                 if stop and not last:
                     raise Stopped(f"saved at step {step.number} of {phase.steps}; the same command goes on from there")
-                update(step.number, f"loss {step.loss:.3f} {self._seen() / self.seconds:,.0f} tokens/s")
                 self._look_up()
                 if last:
                     break
-                began = time.monotonic()
-        say(f"trained on {self._seen():,} tokens in {duration(self.seconds)}")
+            began = time.monotonic()
+        return False
+
+    def _go_back(self, step: Step) -> None:
+        """Go on from an earlier checkpoint. Journals first: their next opening mends them where a kill comes now."""
+        folder = self.out / "checkpoints"
+        self.recovery.go_back(step, self.state, self.phase.loader, folder)
+        for journal in (self.metrics, self.samples):
+            journal.go_back(self.state.step, len(self.recovery.spikes))
+        self.curves.go_back(self.state.step)
+        self._save()
+        remove_later(folder, self.state.step)
+        told = self.recovery.told(step, self.state)
+        say(told)
+        self.logbook.write("recovery", told)
+        self.timed = self._seen(), self.seconds
 
     def _lr(self, step: int) -> float:
-        return learning_rate(self.recipe.schedule, self.recipe.optim.lr, step, self.phase.pace)
+        return self.recovery.rate * learning_rate(self.recipe.schedule, self.recipe.optim.lr, step, self.phase.pace)
 
-    def _seen(self) -> int:
-        return self.phase.pace.tokens(self.state.step)
+    def _seen(self, step: int | None = None) -> int:
+        return self.phase.pace.tokens(self.state.step if step is None else step)
+
+    def _due(self, step: int) -> bool:
+        every = self.recipe.every
+        return any(_due(step, interval) for interval in (every.checkpoint, every.validate, every.sample))
 
     def _save(self) -> None:
-        loader = self.phase.loader
-        extra = {"position": loader.position, "passed": loader.passed, "seconds": self.seconds}
+        require_finite(self.state)
+        self.curves.save()
+        self.energy.save()
+        folder, loader = self.out / "checkpoints", self.phase.loader
+        place = {"position": loader.position, "passed": loader.passed}
+        extra = {**place, "seconds": self.seconds, "recovery": self.recovery.state()}
         began = time.monotonic()
-        path = save_checkpoint(self.out / "checkpoints", self.state, extra, self.recipe.every.keep)
+        path = save_checkpoint(folder, self.state, extra, self.recovery.keep(folder, self.state.step))
         self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")
 
-    def _record(self, step: Step) -> None:
-        self.metrics.write(
-            {
-                "step": step.number,
-                "tokens": self._seen(),
-                "loss": step.loss,
-                "lr": step.lr,
-                "gradient_norm": step.gradient_norm,
-                "seconds": round(self.seconds, 3),
-                "skipped": self.state.guard.skipped,
-                **_flat(step.stats),
-            }
-        )
+    def _record(self, step: Step, spent: float) -> None:
+        """One line of the metrics for a step that took `spent` seconds."""
+        record: dict[str, Any] = {
+            "step": step.number,
+            "tokens": self._seen(step.number),
+            "loss": step.loss,
+            "lr": step.lr,
+            "gradient_norm": step.gradient_norm,
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": round(step.weight / spent, 1),
+            "mfu": self._mfu(step.weight / spent),
+            "skipped": self.state.guard.skipped,
+            **_flat(step.stats),
+        }
         if not step.applied:
-            what = f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}"
-            say(what)
-            self.logbook.write(
-                "skipped", f"{what}; the weights stayed as they were, {self.state.guard.skipped} skipped so far"
-            )
+            record["spike"] = self.recovery.action(step)
+            self._tell_spike(step)
+        self._write({key: value for key, value in record.items() if value is not None})
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self.metrics.write(record)
+        self.curves.write(record)
+
+    def _mfu(self, speed: float) -> float | None:
+        """Model FLOP utilisation at `speed` tokens/s, of what a matrix product reaches (PaLM, arXiv 2204.02311, B)."""
+        flop = self.phase.facts.get("flop")
+        return flop and round(flop * speed / self.machine["matmul_flops"], 4)
+
+    def _note(self, step: Step, spent: float) -> str:
+        """For the live bar."""
+        speed = step.weight / spent
+        mfu = self._mfu(speed)
+        return f"loss {step.loss:.3f} {speed:,.0f} tokens/s" + (f" MFU {mfu:.0%}" if mfu else "")
+
+    def _tell_spike(self, step: Step) -> None:
+        what = f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}"
+        say(what)
+        self.logbook.write("skipped", f"{what}; the weights stayed as they were, {self.state.guard.skipped} skipped so far")
 
     def _look_up(self) -> None:
         """Held-out loss and a sample, where this step is due for them and has none yet."""
@@ -166,7 +247,8 @@ class _Run:
         ends = step in (0, self.phase.steps)
         if (ends or _due(step, every.validate)) and self.metrics.last("validation_loss") < step:
             loss = self.phase.validate()
-            self.metrics.write({"step": step, "tokens": self._seen(), "validation_loss": loss})
+            self.energy.save()
+            self._write({"step": step, "tokens": self._seen(), "validation_loss": loss, **self.energy.kwh})
             self._note_held_out(loss)
         if self.phase.sample and (ends or _due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
@@ -188,10 +270,9 @@ class _Run:
         text = f"{self._seen():,} tokens in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
         text += f", {speed:,.0f} tokens/s"
         if "flop" in self.phase.facts:
-            used = self.phase.facts["flop"] * speed
-            share = used / self.machine["matmul_flops"]
-            text += f", {used / 1e9:,.1f} GFLOP/s, {share:.0%} of the fp32 matrix product"
-        return text
+            used, precision = self.phase.facts["flop"] * speed, self.machine["precision"]
+            text += f", {used / 1e9:,.1f} GFLOP/s, MFU {self._mfu(speed):.0%} of the matrix product in {precision}"
+        return f"{text}; energy {energy_text(read_energy(self.out))}"
 
 
 def _flat(stats: Mapping[str, Tensor]) -> dict[str, float]:
@@ -209,9 +290,9 @@ def _due(step: int, interval: int) -> bool:
 
 def _clear(out: Path) -> None:
     """Forget an earlier run in this folder; its logbook, and what other stages made there, stay."""
-    for name in ("checkpoints", "model"):
+    for name in ("checkpoints", "model", "tensorboard"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("recipe.toml", "run.json", "metrics.jsonl", "samples.jsonl"):
+    for name in ("recipe.toml", "run.json", "metrics.jsonl", "samples.jsonl", "energy.json"):
         (out / name).unlink(missing_ok=True)
 
 
@@ -226,7 +307,7 @@ def _check_same(out: Path, recipe: Any, phase: Phase) -> None:
     """Refuse to go on with another recipe or other data than the run began with, naming what changed."""
     path = out / "recipe.toml"
     if path.exists():
-        changed = differences(read_recipe(path), as_dict(recipe), ignore=_PLACES)
+        changed = differences(read_recipe(path), as_dict(recipe), ignore=_FREE)
         if (out / "run.json").exists():
             began = read_json(out / "run.json")
             changed += [f"{name} changed" for name, value in phase.facts.items() if began.get(name) != value]

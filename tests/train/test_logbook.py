@@ -28,12 +28,12 @@ from tests.train.tiny import tiny_recipe
 pytestmark = pytest.mark.xdist_group("logbook")  # one worker makes the straight run that these share
 
 MACHINE = {"device": "cpu", "name": "Abacus", "threads": 3, "system": "Linux", "python": "3.99", "torch": "9.9",
-           "matmul_flops": 2e9}  # fmt: skip
+           "precision": "fp32", "matmul_flops": 2e9}  # fmt: skip
 HOSTILE = "<script>x</script> `one` ``two`` \x1b[2J*bold*\n# not a heading\n- not an entry"
 LOOKING = Every(validate=2, sample=3, checkpoint=2)
 
 
-def describe(_device: torch.device) -> dict[str, object]:
+def describe(_device: torch.device, _bf16: bool) -> dict[str, object]:
     """In the place of the real one, which takes a second and draws random numbers as this does."""
     torch.rand(7)
     return MACHINE
@@ -191,8 +191,8 @@ def test_killed_before_the_first_checkpoint_is_bit_for_bit_too(tiny_shards, tmp_
 def test_a_stop_by_signal_and_a_restart(tiny_shards, tmp_path, monkeypatch):
     original = run_module._Run._record
 
-    def record(self, step):
-        original(self, step)
+    def record(self, step, spent):
+        original(self, step, spent)
         if step.number == 3:
             signal.raise_signal(signal.SIGTERM)
 
@@ -336,3 +336,27 @@ def test_the_clock_of_the_last_entry(tmp_path):
     (tmp_path / "logbook.md").write_text(f"## {then:%Y-%m-%dT%H:%MZ} start\n- {then:%Y-%m-%dT%H:%MZ} note: x\n")
     (line,) = (line for line in Logbook(tmp_path)._before() if line.startswith("last entry"))
     assert re.search(r", 2h1[01]m ago$", line), line
+
+
+def test_what_a_resume_runs_with_is_compared_with_the_start_before(tiny_shards, tmp_path, monkeypatch):
+    pretrain(tiny_recipe(tiny_shards, tmp_path, steps=5))
+    (tmp_path / "logbook.md").write_text(text_of(tmp_path).split(" end: ")[0])  # so that there is something to go on with
+    monkeypatch.setattr(run_module, "describe", lambda *_: {**MACHINE, "torch": "10.0", "threads": 5, "matmul_flops": 3e9})
+    monkeypatch.setattr("genus.train.logbook._commit", lambda: "b" * 40)
+    before = read_json(tmp_path / "run.json")["environment"]["commit"]
+    pretrain(tiny_recipe(tiny_shards, tmp_path, steps=5))
+    (_, first), (_, second) = sections(tmp_path)
+    assert "environment:" not in first
+    assert f"- environment: commit was {before}, now {'b' * 40}; threads was 3, now 5; torch was 9.9, now 10.0\n" in second
+
+
+def test_an_evaluation_enters_the_logbook_and_ends_nothing(tiny_shards, tmp_path):
+    from genus.evaluate.perplexity import evaluate
+    from genus.evaluate.recipe import Evaluate
+
+    folder = pretrain(tiny_recipe(tiny_shards, tmp_path, steps=2))
+    corpus = tiny_shards.parent / "corpus"
+    found = evaluate(Evaluate(model=folder, corpus=corpus, out=tmp_path / "evaluation.json", references=False))
+    (line,) = entries(tmp_path, "evaluation")
+    assert line == f"{found['bits_per_byte']:.4f} bits per byte of 3 held-out documents, in evaluation.json"
+    assert Logbook(tmp_path).last == "end"

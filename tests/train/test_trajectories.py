@@ -99,8 +99,8 @@ def test_stopping_raises_stopped(tiny_shards, tmp_path, monkeypatch):
 
     original = run._Run._record
 
-    def record(self, step):
-        original(self, step)
+    def record(self, step, spent):
+        original(self, step, spent)
         if step.number == 3:
             signal.raise_signal(signal.SIGUSR1)
 
@@ -148,7 +148,8 @@ def test_restart_begins_anew(tiny_shards, tmp_path):
 
 def test_metrics_are_json_with_the_named_fields(straight):
     records = [json.loads(line) for line in (straight / "metrics.jsonl").read_text().splitlines()]
-    assert {"step", "tokens", "loss", "lr", "gradient_norm", "seconds", "skipped"} == set(records[-2])
+    numbers = {"step", "tokens", "loss", "lr", "gradient_norm", "seconds", "tokens_per_second", "mfu", "skipped"}
+    assert numbers | {"activation_rms"} == set(records[-2])
     assert set(records[-1]) == {"step", "tokens", "validation_loss"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from genus.data.corpus import Corpus, make_corpus
 from genus.data.shards import ShardsRecipe, make_shards
 from genus.data.vocabulary import TokenizerRecipe, make_tokenizer
-from genus.train.recipe import Every, ModelRecipe, Optim, Pretrain, Schedule
+from genus.train.recipe import Energy, Every, ModelRecipe, Optim, Pretrain, Schedule
 
 WORDS = ("the people of these states shall have peace and plenty", "no law shall be made without their consent",
          "we hold that all are equal before it", "and the treasury reports a surplus of revenue")  # fmt: skip
@@ -34,5 +34,7 @@ def tiny_recipe(shards: Path, out: Path, steps: int = 20, **changes: object) -> 
         "optim": Optim(lr=3e-3),
         "schedule": Schedule(warmup_tokens=512),
         "every": Every(validate=0, sample=0, checkpoint=5),
+        "energy": Energy(count="off"),
+        "tensorboard": "off",
     }
     return Pretrain(**{**fields, **changes})
