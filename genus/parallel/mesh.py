@@ -42,6 +42,10 @@ class Ranks:
             self._rest = init_device_mesh(device, rest, mesh_dim_names=("replicate", "shard"))
             self._files = dist.new_group(backend="gloo", timeout=_PATIENCE)  # for the thread that writes checkpoints
 
+    def __str__(self) -> str:
+        layout = self.layout
+        return f"{self.world}: replicate {layout.replicate} x shard {layout.shard} x tensor {layout.tensor}"
+
     def data_mesh(self, whole: bool) -> DeviceMesh:
         """The mesh that FSDP cuts up over: of what tensor parallelism leaves `whole`, or of what it splits."""
         copies = self.layout.replicate > 1

@@ -30,7 +30,7 @@ SPLITS: dict[str, Split] = {  # of a block
 
 def splits(spec: DecoderSpec) -> dict[str, Split]:
     """SPLITS for one spec. A single head of keys and values, which all query heads read, and experts are kept whole."""
-    whole = ("attention.k", "attention.v") if spec.attention.kv_heads == 1 else ()
+    whole: tuple[str, ...] = ("attention.k", "attention.v") if spec.attention.kv_heads == 1 else ()
     whole += ("mlp.up", "mlp.gate", "mlp.down") if isinstance(spec.mlp, Experts) else ()
     return {name: split for name, split in SPLITS.items() if name not in whole}
 
@@ -40,15 +40,11 @@ def placements(spec: DecoderSpec) -> dict[str, tuple[tuple[str, int], ...]]:
 
     Over axes that are not named each rank holds it whole. Asked without processes, for `genus plan`.
     """
-    import torch
+    from genus.models.weights import empty_model
 
-    from genus.models.heads import LanguageModel
-
-    with torch.device("meta"):
-        model = LanguageModel(spec)
     found: dict[str, tuple[tuple[str, int], ...]] = {}
     table = splits(spec)
-    for name, _ in model.named_parameters():
+    for name, _ in empty_model(spec).named_parameters():
         block = name.removeprefix("decoder.blocks.0.")
         if block == name:
             if not name.startswith("decoder.blocks."):

@@ -20,7 +20,7 @@ class Parallel:
     tensor: int = 1
     """Processes that split each matrix product, and the norms by tokens; keep them within a machine."""
     checkpointing: Literal["none", "full"] = "none"
-    """Activations of a block: kept, or computed again in the backward (full), for less memory and a third more arithmetic."""
+    """Activations within blocks: kept, or computed again (full), for less memory and a third more arithmetic."""
     fp8: bool = False
     """Matrix products in 8 bits, on GPUs that have it (Hopper and later) and with torchao installed."""
 

@@ -21,11 +21,12 @@ from genus.core.errors import GenusError
 from genus.models.attend import FastAttend
 from genus.models.decoder import Block
 from genus.models.heads import LanguageModel
+from genus.models.weights import empty_model
 from genus.parallel.mesh import Ranks, local
 from genus.parallel.plan import splits
 from genus.parallel.recipe import Parallel
 
-__all__ = ["Objective", "by_tokens", "fill", "hold_gradients", "place_of", "shard", "whole"]
+__all__ = ["Objective", "by_tokens", "fill", "hold_gradients", "keeps", "shard", "whole", "window_of"]
 
 
 class Objective(nn.Module):
@@ -61,7 +62,9 @@ def shard(objective: Objective, parallel: Parallel, ranks: Ranks, bf16: bool, co
     if not ranks.many:
         return
     # gathered in bf16, added up in fp32; the stream and what is not in a block stay in fp32, as under autocast alone
-    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False) if bf16 else MixedPrecisionPolicy()
+    policy = (
+        MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False) if bf16 else MixedPrecisionPolicy()
+    )
     for block in blocks:
         fully_shard(block, mesh=ranks.data_mesh(whole=False), mp_policy=policy)
     fully_shard(objective, mesh=ranks.data_mesh(whole=True))
@@ -82,22 +85,26 @@ def by_tokens(values: Tensor, ranks: Ranks) -> Tensor:
     return values.chunk(ranks.layout.tensor, dim=1)[ranks.tensor_rank]
 
 
-def place_of(tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
-    """(shape, offset) of this rank's part within the whole tensor, and whether this is the first rank that holds it."""
+def keeps(tensor: Tensor, ranks: Ranks) -> bool:
+    """Whether this is the first rank among those that hold the same part of a tensor."""
     if not isinstance(tensor, DTensor):
-        return tuple(tensor.shape), (0,) * tensor.dim(), True
+        return ranks.first
+    axes = zip(tensor.device_mesh.get_coordinate() or (), tensor.placements, strict=True)
+    return not any(at for at, placement in axes if placement.is_replicate())
+
+
+def window_of(tensor: Tensor) -> tuple[slice, ...]:
+    """Where this rank's part of a tensor lies in the whole; () is all of it."""
+    if not isinstance(tensor, DTensor):
+        return ()
     shape, offset = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
-    coordinate = tensor.device_mesh.get_coordinate() or []
-    axes = zip(coordinate, tensor.placements, strict=True)
-    return tuple(shape), tuple(offset), not any(at for at, placement in axes if placement.is_replicate())
+    return tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))
 
 
 @torch.no_grad()
 def fill(parameter: Tensor, values: Tensor) -> None:
     """Set a parameter, of which this rank may hold a part, from all of its values."""
-    shape, offset, _ = place_of(parameter)
-    part = tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))
-    local(parameter).copy_(values[part])
+    local(parameter).copy_(values[window_of(parameter)])
 
 
 @torch.no_grad()
@@ -112,8 +119,7 @@ def whole(model: LanguageModel, ranks: Ranks) -> LanguageModel | None:
             found[name] = full.detach()
     if not ranks.first:
         return None
-    with torch.device("meta"):
-        copy = LanguageModel(model.spec)
+    copy = empty_model(model.spec)
     copy.load_state_dict(found, assign=True)
     return copy
 
@@ -144,7 +150,7 @@ _STYLES: dict[str, Callable[[], Any]] = {
 def _gather_tokens(module: nn.Module, mesh: DeviceMesh, ranks: Ranks, heads: int) -> None:
     """Give a module all tokens of the stream; attention also learns which heads are here."""
     if (sinks := getattr(module, "sinks", None)) is not None:
-        module.sinks = nn.Parameter(distribute_tensor(sinks, mesh, [Shard(0)]))  # type: ignore[assignment]
+        module.sinks = nn.Parameter(distribute_tensor(sinks, mesh, [Shard(0)]))
     share = heads // ranks.layout.tensor
     mine = slice(ranks.tensor_rank * share, (ranks.tensor_rank + 1) * share)
 

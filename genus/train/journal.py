@@ -11,14 +11,17 @@ __all__ = ["Journal", "read_journal"]
 
 
 class Journal:
-    """Opened at a step: lines of later steps, which a killed run wrote after its last checkpoint, are taken back."""
+    """Opened at a step: lines of later steps, which a killed run wrote after its last checkpoint, are taken back.
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        kept = [record for record in read_journal(path) if record["step"] <= step]
-        self._last = {key: record["step"] for record in kept for key in record}
-        if path.exists():
-            write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+    One that is not `kept` only remembers what another process writes.
+    """
+
+    def __init__(self, path: Path, step: int, kept: bool = True) -> None:
+        self.path, self.kept = path, kept
+        records = [record for record in read_journal(path) if record["step"] <= step]
+        self._last = {key: record["step"] for record in records for key in record}
+        if kept and path.exists():
+            write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
     def last(self, key: str) -> int:
         """The step of the last record that has `key`; -1 when none has."""
@@ -26,10 +29,12 @@ class Journal:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record, at once visible to readers."""
+        self._last |= dict.fromkeys(record, record["step"])
+        if not self.kept:
+            return
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            self._last |= dict.fromkeys(record, record["step"])
         except OSError as error:
             raise GenusError(f"{self.path} could not be written ({error.strerror}); free space and start again") from error
 

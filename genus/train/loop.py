@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genus.parallel.mesh import Ranks, local
+from genus.parallel.shard import hold_gradients
 from genus.train.guard import Guard
 
 __all__ = ["Loss", "Scored", "Step", "TrainState", "train_steps"]
@@ -49,6 +51,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     guard: Guard
     step: int = 0
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def train_steps(
@@ -63,8 +66,8 @@ def train_steps(
         lr = lr_at(state.step + 1)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
-        mean, weight, stats = _gradients(parameters, micro_batches, loss)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf")).item()
+        mean, weight, stats = _gradients(parameters, micro_batches, loss, state.ranks)
+        norm = _clip(parameters, clip or float("inf"), state.ranks)
         applied = state.guard.accepts(mean, norm)
         if applied:
             state.optimizer.step()
@@ -73,17 +76,38 @@ def train_steps(
         yield Step(state.step, mean, weight, norm, lr, applied, stats)
 
 
-def _gradients(parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss) -> tuple[float, int, dict[str, Tensor]]:
-    """Leave the gradient of the mean loss on the parameters; give that mean, the weight, and the mean stats."""
-    sums, weight, stats = [], 0, defaultdict[str, Any](float)
-    for batch in micro_batches:
+def _gradients(
+    parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss, ranks: Ranks
+) -> tuple[float, int, dict[str, Tensor]]:
+    """Leave the gradient of the mean loss on the parameters; give that mean, the weight, and the mean stats.
+
+    All are of the step as a whole, of which each rank computes its own micro-batches.
+    """
+    sums, weight = [], 0
+    stats: dict[str, Any] = defaultdict(float)
+    for number, batch in enumerate(micro_batches, start=1):
+        hold_gradients(loss, number == len(micro_batches))
         scored = Scored(*loss(batch))
         scored.total.backward()
         sums.append(scored.total.detach())
         weight += scored.weight
         for name, value in scored.stats.items():
             stats[name] += value
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    torch._foreach_div_(gradients, float(weight))
+    total, weight, stats = ranks.totals(torch.stack(sums).double().sum(), weight, stats)
+    torch._foreach_div_([local(gradient) for gradient in _present(parameters)], float(weight))
     means = {name: value / weight for name, value in stats.items()}
-    return float(torch.stack(sums).double().sum()) / weight, weight, means
+    return float(total) / weight, weight, means
+
+
+def _clip(parameters: list[nn.Parameter], most: float, ranks: Ranks) -> float:
+    """Scale the gradient down to a norm of at most `most`; give its norm before."""
+    if not ranks.many:
+        return torch.nn.utils.clip_grad_norm_(parameters, most).item()
+    gradients = _present(parameters)
+    norm = ranks.norm(gradients)
+    torch._foreach_mul_([local(gradient) for gradient in gradients], (most / (norm + 1e-6)).clamp(max=1.0))
+    return norm.item()
+
+
+def _present(parameters: list[nn.Parameter]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from genus.core.errors import GenusError
+from genus.parallel.recipe import Parallel
 
 __all__ = ["Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Schedule", "Switch"]
 
@@ -124,6 +125,7 @@ class Pretrain:
     compile: Switch = "auto"
     """Compile the step; auto does where it pays."""
     every: Every = field(default_factory=Every)
+    parallel: Parallel = field(default_factory=Parallel)
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.micro_batch < 1 or self.tokens < 0:

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from genus.core.files import locked, read_json, write_json
 from genus.core.progress import duration, progress, say
 from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
 from genus.data.loader import Loader
-from genus.train.checkpoint import load_newest, save_checkpoint
+from genus.parallel.mesh import Ranks
+from genus.parallel.recipe import Parallel
+from genus.train.checkpoint import Saver, load_newest
 from genus.train.guard import Guard
 from genus.train.journal import Journal
 from genus.train.logbook import Logbook, circumstances, quoted
@@ -30,12 +32,16 @@ from genus.train.stop import stop_requests
 
 __all__ = ["Phase", "train"]
 
-_PLACES = frozenset({"out", "shards"})  # a run may move, and its shards; what is in them may not change
+# A run may move, its shards too (what is in them may not change), and it may be spread otherwise.
+_PLACES = frozenset({"out", "shards", "micro_batch", *(f"parallel.{field.name}" for field in fields(Parallel))})
 
 
 @dataclass(kw_only=True)
 class Phase:
-    """What distinguishes one phase of training from another. `facts` must not change between starts."""
+    """What distinguishes one phase of training from another. `facts` must not change between starts.
+
+    Every rank calls all of it alike; `sample` gives its text on the first.
+    """
 
     model: nn.Module
     loader: Loader
@@ -46,6 +52,7 @@ class Phase:
     validate: Callable[[], float]
     sample: Callable[[], str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    ranks: Ranks = field(default_factory=Ranks)
 
     @property
     def steps(self) -> int:
@@ -56,11 +63,14 @@ class Phase:
 def train(recipe: Any, phase: Phase, device: torch.device, restart: bool = False) -> None:
     """Run `phase` in recipe.out to its end. `recipe` has the fields out, optim, schedule and every."""
     out: Path = recipe.out
-    with locked(out):
-        changed = _changed(out, recipe)
-        if restart:
-            _clear(out)
-        _check_same(out, recipe, phase)
+    with locked(out) if phase.ranks.first else contextlib.nullcontext():
+        changed: list[str] = []
+        if phase.ranks.first:
+            changed = _changed(out, recipe)
+            if restart:
+                _clear(out)
+            _check_same(out, recipe, phase)
+        phase.ranks.wait()
         _Run(recipe, phase, device).start(restart, changed)
 
 
@@ -69,18 +79,21 @@ class _Run:
 
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
-        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard())
-        self.machine = describe(device)
+        self.ranks = phase.ranks
+        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard(), ranks=self.ranks)
+        self.machine = describe(device) if self.ranks.first else {}
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position = extra["position"]
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
-        if not (self.out / "run.json").exists():
+        if self.ranks.first and not (self.out / "run.json").exists():
             write_json(self.out / "run.json", {**phase.facts, "steps": phase.steps, "machine": self.machine})
         if self.state.step:
             say(f"going on from step {self.state.step} of {phase.steps}")
-        self.metrics = Journal(self.out / "metrics.jsonl", self.state.step)
-        self.samples = Journal(self.out / "samples.jsonl", self.state.step)
-        self.logbook = Logbook(self.out)
+        self.metrics = Journal(self.out / "metrics.jsonl", self.state.step, self.ranks.first)
+        self.samples = Journal(self.out / "samples.jsonl", self.state.step, self.ranks.first)
+        self.logbook = Logbook(self.out, self.ranks.first)
+        self.saver = Saver(self.out / "checkpoints", recipe.every.keep, self._note_saved)
+        self.ranks.wait()  # all have read the journals before the first goes on writing, so that all know what is due
         self.timed = self._seen(), self.seconds  # tokens and seconds at the last held-out loss
 
     def start(self, restart: bool, changed: list[str]) -> None:
@@ -95,12 +108,13 @@ class _Run:
         title = "resume" if step else "restart" if restart and self.logbook.last else "start"
         parameters = sum(parameter.numel() for parameter in self.phase.model.parameters())
         lines = [
-            *circumstances(self.machine),
+            *(circumstances(self.machine) if self.ranks.first else ()),
+            *([f"processes: {self.ranks}"] if self.ranks.many else ()),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
             f"to do: {self.phase.tokens:,} tokens in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
         ]
-        with self.logbook.start(title, lines, self._totals):
+        with self.logbook.start(title, lines, self._totals if self.ranks.first else str):
             self._look_up()  # where a kill came between a checkpoint and this, nothing is left out
             if step < steps:
                 self.go_on()
@@ -114,10 +128,13 @@ class _Run:
             for step in train_steps(self.state, steps, phase.loss, self._lr, clip):
                 self.seconds += time.monotonic() - began
                 self._record(step)
-                stop = stopping()
+                self.saver.check()
+                stop = self.ranks.any(stopping())
                 last = step.number == phase.steps
                 if stop or last or _due(step.number, every.checkpoint):
                     self._save()
+                if stop or last:
+                    self.saver.wait()
                 if stop and not last:
                     raise Stopped(f"saved at step {step.number} of {phase.steps}; the same command goes on from there")
                 update(step.number, f"loss {step.loss:.3f} {self._seen() / self.seconds:,.0f} tokens/s")
@@ -136,9 +153,10 @@ class _Run:
 
     def _save(self) -> None:
         extra = {"position": self.phase.loader.position, "seconds": self.seconds}
-        began = time.monotonic()
-        path = save_checkpoint(self.out / "checkpoints", self.state, extra, self.recipe.every.keep)
-        self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")
+        self.saver.save(self.state, extra)
+
+    def _note_saved(self, path: Path, seconds: float) -> None:
+        self.logbook.write("checkpoint", f"{path.name} in {seconds:.1f} s")
 
     def _record(self, step: Step) -> None:
         self.metrics.write(
@@ -189,7 +207,7 @@ class _Run:
         text += f", {speed:,.0f} tokens/s"
         if "flop" in self.phase.facts:
             used = self.phase.facts["flop"] * speed
-            share = used / self.machine["matmul_flops"]
+            share = used / (self.machine["matmul_flops"] * self.ranks.world)
             text += f", {used / 1e9:,.1f} GFLOP/s, {share:.0%} of the fp32 matrix product"
         return text
 
