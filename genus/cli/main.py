@@ -182,3 +182,7 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("genus")
+
+
+if __name__ == "__main__":  # torchrun -m genus.cli.main
+    main()

@@ -4,21 +4,25 @@ Started by torchrun or Slurm, which say in the environment who is who. How a mod
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.tensor import DTensor
 
 from genus.core.errors import GenusError
 from genus.core.progress import set_quiet
 from genus.parallel.recipe import Layout, Parallel, layout_of
 
-__all__ = ["Ranks", "joined", "local"]
+__all__ = ["Ranks", "by_tokens", "is_split", "joined", "keeps", "local", "window_of"]
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 _PATIENCE = timedelta(minutes=30)  # for others: the first may write a model folder meanwhile
 
@@ -106,7 +110,10 @@ def joined(parallel: Parallel, device: torch.device) -> Iterator[Ranks]:
     if world == 1:
         yield Ranks()
         return
-    set_quiet(rank > 0)
+    if rank:
+        set_quiet(True)
+    # it warns that what two axes cut up takes two messages to gather
+    logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
     if device.type == "cuda":
         place = int(os.environ.get("LOCAL_RANK", "0"))
         if place >= torch.cuda.device_count():
@@ -117,14 +124,42 @@ def joined(parallel: Parallel, device: torch.device) -> Iterator[Ranks]:
     dist.destroy_process_group()  # not after an error: the others may be gone
 
 
+def by_tokens(values: Tensor, ranks: Ranks) -> Tensor:
+    """This rank's share of (batch, time) where rows are split by tokens: (batch, time / tensor)."""
+    return values.chunk(ranks.layout.tensor, dim=1)[ranks.tensor_rank]
+
+
+def is_split(tensor: Tensor) -> TypeGuard["DTensor"]:
+    """Whether it is a DTensor. Asked so, one process need not import what DTensor needs: 1 s."""
+    return hasattr(tensor, "to_local")
+
+
 def local(tensor: Tensor) -> Tensor:
     """This rank's part of a tensor, sharing its memory."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_split(tensor) else tensor
+
+
+def keeps(tensor: Tensor, ranks: Ranks) -> bool:
+    """Whether this is the first rank among those that hold the same part of a tensor."""
+    if not is_split(tensor):
+        return ranks.first
+    axes = zip(tensor.device_mesh.get_coordinate() or (), tensor.placements, strict=True)
+    return not any(at for at, placement in axes if placement.is_replicate())
+
+
+def window_of(tensor: Tensor) -> tuple[slice, ...]:
+    """Where this rank's part of a tensor lies in the whole; () is all of it."""
+    if not is_split(tensor):
+        return ()
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    shape, offset = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
+    return tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))
 
 
 def _copies(tensor: Tensor, world: int) -> int:
     """How many ranks hold each part of a tensor."""
-    if not isinstance(tensor, DTensor):
+    if not is_split(tensor):
         return world
     kept = 1
     for axis, placement in enumerate(tensor.placements):

@@ -24,8 +24,7 @@ from genus.core.progress import say
 from genus.models.heads import LanguageModel
 from genus.models.spec import DecoderSpec
 from genus.models.weights import empty_model
-from genus.parallel.mesh import Ranks, local
-from genus.parallel.shard import window_of
+from genus.parallel.mesh import Ranks, local, window_of
 from genus.train.loop import TrainState
 from genus.train.tensors import Parts, Stored, file_name, parts_of, write_parts
 

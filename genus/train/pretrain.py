@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch.distributed.fsdp import FSDPModule
 
 from genus.core.errors import GenusError
 from genus.core.files import new_folder, write_text
@@ -23,9 +22,9 @@ from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
 from genus.models.spec import DecoderSpec, Experts, Strided
 from genus.models.weights import config_of, empty_model, save_model
-from genus.parallel.mesh import Ranks, joined
+from genus.parallel.mesh import Ranks, by_tokens, joined
 from genus.parallel.recipe import check_layout
-from genus.parallel.shard import Objective, by_tokens, fill, shard, whole
+from genus.parallel.shard import Objective, fill, let_go, shard, whole
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.card import model_card
 from genus.train.checkpoint import checkpoints, stored_model
@@ -190,8 +189,7 @@ def _validate(loss: Objective, batches: Callable[[], Iterable[Batch]], prepare: 
         scored = score(prepare(ready[min(mine, len(ready) - 1)], slice(None)))
         if mine < len(ready):
             total, weight = total + float(scored.total), weight + scored.weight
-    if isinstance(loss, FSDPModule):
-        loss.reshard()
+    let_go(loss)
     loss.train()
     summed, weight, _ = ranks.totals(torch.tensor(total, dtype=torch.float64), weight, {})
     return summed.item() / weight

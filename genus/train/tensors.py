@@ -16,8 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genus.core.errors import GenusError
-from genus.parallel.mesh import Ranks, local
-from genus.parallel.shard import keeps, window_of
+from genus.parallel.mesh import Ranks, keeps, local, window_of
 
 __all__ = ["Parts", "Stored", "file_name", "parts_of", "write_parts"]
 
