@@ -1,10 +1,14 @@
 """One step of a model that is cut up, beside the same model in one piece: loss, every gradient, and their norm."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from genus.models.weights import empty_model
+from genus.parallel.plan import placements
 from tests.distributed.conftest import run_jobs
+from tests.distributed.worker import spec_of
 
 pytestmark = pytest.mark.xdist_group("distributed")
 
@@ -45,6 +49,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     ]
     folder: Path = tmp_path_factory.mktemp("gradients") / "jobs"
     return {name: ranks[0] for name, ranks in run_jobs(folder, jobs).items()}
+
+
+@pytest.mark.parametrize(("family", "layout"), CASES)
+def test_the_first_rank_holds_what_the_plan_says(found, family, layout):
+    spec, _ = spec_of(family)
+    ways = {"shard": LAYOUTS[layout].get("shard", 1), "tensor": LAYOUTS[layout].get("tensor", 1)}
+    plan = placements(spec)
+    for name, parameter in empty_model(spec).named_parameters():
+        shape = list(parameter.shape)
+        for axis, dim in plan[re.sub(r"blocks\.\d+", "blocks.{i}", name)]:
+            shape[dim] = -(-shape[dim] // ways[axis])  # what does not divide leaves the first a little more
+        assert found[f"{family}-{layout}"]["shapes"][name] == shape, name
 
 
 @pytest.mark.parametrize(("family", "layout"), CASES)

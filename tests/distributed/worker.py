@@ -24,10 +24,11 @@ from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
 from genus.models.spec import DecoderSpec, Mlp
 from genus.models.weights import empty_model
-from genus.parallel.mesh import Ranks, by_tokens, joined
+from genus.parallel.mesh import Ranks, by_tokens, joined, local
 from genus.parallel.recipe import Parallel
 from genus.parallel.shard import Objective, fill, hold_gradients, shard, whole
 from genus.train import checkpoint
+from genus.train import run as run_module
 from genus.train.losses import Tokens, next_token
 from genus.train.pretrain import pretrain
 from genus.train.recipe import Every, ModelRecipe, Optim
@@ -36,6 +37,9 @@ from tests.train.tiny import tiny_recipe
 
 CPU = torch.device("cpu")
 TIME, ROWS, VOCAB = 32, 8, 323
+MACHINE = {  # measuring a real one takes as long as a job
+    "device": "cpu", "name": "test", "system": "Linux", "threads": 1, "torch": "", "python": "", "matmul_flops": 1e9
+}  # fmt: skip
 
 
 def spec_of(family: str) -> tuple[DecoderSpec, Any]:
@@ -106,6 +110,7 @@ def compare_gradients(job: dict[str, Any]) -> dict[str, Any]:
         "weight": [weight, expected.weight],
         "norm": [float(norm), float(torch.nn.utils.get_total_norm([p.grad for p in alone.parameters()]))],
         "errors": errors,
+        "shapes": {name: list(local(gradient).shape) for name, gradient in gradients.items()},
         "restored": all(torch.equal(a, b) for a, b in zip(again.parameters(), alone.parameters(), strict=True)),
     }
 
@@ -156,6 +161,7 @@ def main(folder: Path, rank: int) -> None:
 
 
 def attempt(job: dict[str, Any], folder: Path, rank: int, port: int) -> int:
+    run_module.describe = lambda _: MACHINE
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(job["world"]), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     disturb(job, rank)
     try:
