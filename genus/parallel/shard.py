@@ -51,6 +51,8 @@ def shard(objective: Objective, parallel: Parallel, ranks: Ranks, bf16: bool, co
         split_products(model, ranks)
     for block in blocks:
         if compiled:
+            # layers whose windows are alike are then one program, where each number would be its own, up to a limit of 8
+            block.attention.layer %= len(model.spec.attention.windows)
             block.forward = torch.compile(block.forward)  # type: ignore[method-assign]
         if parallel.checkpointing == "full":
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]

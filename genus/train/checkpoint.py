@@ -192,8 +192,8 @@ def stored_model(path: Path, spec: DecoderSpec) -> LanguageModel:
 def _check(path: Path, ranks: Ranks) -> None:
     """Compare the files with their sums, each rank a share of them. Raises GenusError on all ranks alike."""
     sums: dict[str, str] = {"sha256.json": ""}
-    with contextlib.suppress(GenusError):
-        sums = dict(read_json(path / "sha256.json"))
+    with contextlib.suppress(GenusError, TypeError, ValueError):  # absent, or no object
+        sums = dict(read_json(path / "sha256.json")) or sums
     names = sorted(sums)
     mine = range(ranks.rank, len(names), ranks.world)
     broken = [i for i in mine if not (path / names[i]).is_file() or sha256(path / names[i]) != sums[names[i]]]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,13 @@ import torch
 from genus.core.errors import GenusError
 from genus.models.families import family_named
 from genus.models.family import Shape
+from genus.parallel.mesh import Ranks
 from genus.parallel.plan import placements
 from genus.parallel.recipe import Layout, Parallel, check_layout, layout_of
+from genus.parallel.shard import Objective, shard
+from genus.train.losses import next_token
 from genus.train.pretrain import pretrain
+from tests.distributed.worker import model_of, rows_of, spec_of
 from tests.train.tiny import tiny_recipe
 
 SPEC = family_named("llama").spec(Shape(vocab=100, context=32, width=48, depth=2, heads=4, kv_heads=2, hidden=20))
@@ -79,6 +84,21 @@ def test_recomputed_activations_of_one_process(tiny_shards, tmp_path):
         pretrain(tiny_recipe(tiny_shards, tmp_path / name, steps=3, parallel=Parallel(checkpointing=checkpointing)))
     kept, again = (tmp_path / name / "model/model.safetensors" for name in ("kept", "again"))
     assert kept.read_bytes() == again.read_bytes()
+
+
+def test_compiled_blocks_are_one_program(monkeypatch):
+    """Twelve layers of two kinds: not a program each, of which PyTorch would give up after eight; and the same loss."""
+    from torch._dynamo.testing import CompileCounter
+
+    spec, family = spec_of("gpt_neo")
+    spec = replace(spec, depth=12)
+    model, batch, counter = model_of(spec, family), rows_of([0, 1]), CompileCounter()
+    expected = next_token(model, batch).total.item()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    objective = Objective(model, next_token)
+    shard(objective, Parallel(), Ranks(), bf16=False, compiled=True)
+    assert objective(batch).total.item() == pytest.approx(expected, rel=1e-6)
+    assert 0 < counter.frame_count <= 4
 
 
 def test_every_parameter_has_its_place():
