@@ -119,9 +119,31 @@ def joined(parallel: Parallel, device: torch.device) -> Iterator[Ranks]:
         if place >= torch.cuda.device_count():
             raise GenusError(f"process {place} of this machine has no GPU of its own; start {torch.cuda.device_count()}")
         torch.cuda.set_device(place)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    yield Ranks(layout, rank, device.type)
+    _meet(world, rank, device)
+    try:
+        yield Ranks(layout, rank, device.type)
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "peer" in str(error):  # so gloo and NCCL say it
+            why = str(error).split("\n", maxsplit=1)[0][:200]
+            raise GenusError(
+                f"process {rank} has lost another ({why}); look for that one's own message, then give the same command again"
+            ) from error
+        raise
     dist.destroy_process_group()  # not after an error: the others may be gone
+
+
+def _meet(world: int, rank: int, device: torch.device) -> None:
+    """Start telling the other ranks things."""
+    from torch._C._distributed_c10d import PrefixStore, Store
+    from torch.distributed.rendezvous import rendezvous
+
+    store: Store = next(rendezvous("env://", timeout=_PATIENCE))[0]
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        # torchrun keeps one store over its restarts, in which the addresses of dead processes are still written.
+        # On several machines the counts may differ: docs/scale.md
+        store = PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)
 
 
 def by_tokens(values: Tensor, ranks: Ranks) -> Tensor:

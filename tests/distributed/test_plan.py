@@ -86,6 +86,7 @@ def test_recomputed_activations_of_one_process(tiny_shards, tmp_path):
     assert kept.read_bytes() == again.read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch's tracer looks there
 def test_compiled_blocks_are_one_program(monkeypatch):
     """Twelve layers of two kinds: not a program each, of which PyTorch would give up after eight; and the same loss."""
     from torch._dynamo.testing import CompileCounter
