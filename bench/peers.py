@@ -52,9 +52,10 @@ def _plain(spec: DecoderSpec, family: str, weights: dict[str, Tensor]) -> Conten
     theirs = {}
     for name, tensor in weights.items():
         turned = tensor.T if tensor.dim() == 2 and ".c_" in name else tensor  # GPT-2's files hold (in, out)
+        ours = name.removeprefix("transformer.")
         for old, new in names.items():
-            name = name.replace(old, new, 1)
-        theirs[name.removeprefix("transformer.")] = turned
+            ours = ours.replace(old, new, 1)
+        theirs[ours] = turned
     missing, unexpected = model.load_state_dict(theirs, strict=False)
     if unexpected or set(missing) - {"head.weight"}:  # the head is tied to the embedding
         raise ValueError(f"weights do not fit: {missing[:3]} missing, {unexpected[:3]} unexpected")

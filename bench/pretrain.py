@@ -78,7 +78,7 @@ class Racer:
 
 
 def main() -> int:
-    """Measure, print the table, and give the exit code: 1 when the first could not be measured, 2 for a shape that cannot be."""
+    """Measure, print the table, and give the exit code: 1 where the first could not be measured, 2 for a wrong shape."""
     options = _options()
     try:
         spec = _spec(options)

@@ -88,8 +88,8 @@ MEANINGS: dict[str, str | dict[str, str]] = {
     "Attention.out_bias": "The map that leaves attention has a bias; GPT-J, PaLM and LLaMA have none.",
     "Attention.windows": "What the layers see of the past, by turns: a band or a stride costs less time, and a band less "
     "cache (Sparse Transformer, arXiv 1904.10509; GPT-3, GPT-Neo, gpt-oss).",
-    "Attention.qk_norm": "The norm also stands on each head's queries and keys, so that scores cannot grow without bound and "
-    "larger learning rates are safe (arXiv 2302.05442).",
+    "Attention.qk_norm": "The norm also stands on each head's queries and keys, so that scores cannot grow without bound "
+    "and larger learning rates are safe (arXiv 2302.05442).",
     "Attention.sinks": "A learned score a head takes its share of the softmax and gives nothing, so that a head can look at "
     "nothing (gpt-oss, arXiv 2508.10925).",
     "Mlp.hidden": "Size of the MLP's middle.",

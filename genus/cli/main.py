@@ -34,6 +34,7 @@ COMMANDS = {
     "demo": "Make a GPT from the packaged text, or from your own, in about ten minutes.",
     "run": "Execute a folder of stage recipes in order, skipping what is done.",
     **STAGES,
+    "export": "Write a checkpoint of a run as a model folder.",
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
@@ -183,3 +184,7 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("genus")
+
+
+if __name__ == "__main__":  # torchrun -m genus.cli.main
+    main()

@@ -25,6 +25,7 @@ def pretrain(
     ```sh
     genus pretrain recipes/demo/4-pretrain.toml
     genus pretrain recipes/demo/4-pretrain.toml --model.family llama --optim.lr 2e-3 --out runs/llama
+    torchrun --nproc-per-node 4 --no-python genus pretrain recipes/demo/4-pretrain.toml --parallel.tensor 2
     ```
 
     Parameters

@@ -21,6 +21,7 @@ __all__ = [
     "new_folder",
     "read_json",
     "sha256",
+    "sync_file",
     "sync_folder",
     "unique_keys",
     "write_bytes",
@@ -150,12 +151,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sync_file(path: Path) -> None:
+    """Flush a file to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Flush every file of a folder, and the folder itself, to the disk."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(path)
         else:
             _sync_directory(path)
     _sync_directory(folder)

@@ -59,6 +59,7 @@ class FastAttend:
     def __init__(self, spec: DecoderSpec, documents: Tensor | None = None, dropout: float = 0.0) -> None:
         self.spec, self.dropout, self.documents = spec, dropout, documents
         self.masks: dict[tuple[str, int, int], Tensor] = {}  # shared by the layers
+        self.heads = slice(None)  # of all, those that are computed here
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
         window = self.spec.attention.window(layer)
@@ -119,7 +120,8 @@ class FastAttend:
         self, key: tuple[str, int, int], place: tuple[Window, Tensor, Tensor], documents: "_Documents | None"
     ) -> Tensor:
         if key not in self.masks:
-            self.masks[key] = make_mask(self.spec, *place, documents)
+            mask = make_mask(self.spec, *place, documents)
+            self.masks[key] = mask[:, self.heads] if isinstance(self.spec.position, Alibi) else mask
         return self.masks[key]
 
 

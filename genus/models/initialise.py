@@ -1,6 +1,7 @@
 """Random weights to start training from, as each family's authors drew them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,14 +23,17 @@ class Init:
 
 
 @torch.no_grad()
-def initialise(model: LanguageModel, init: Init, seed: int) -> None:
-    """Fill every parameter: normal matrices, zero biases, gains of 1. The same seed gives the same weights anywhere."""
+def initialise(model: LanguageModel, init: Init, seed: int, put: Callable[[Tensor, Tensor], object] = Tensor.copy_) -> None:
+    """Fill every parameter: normal matrices, zero biases, gains of 1. The same seed gives the same weights anywhere.
+
+    `put(parameter, values)` sets one, of which a rank may hold a part.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1 or name.endswith("bias"):
             parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
         else:
-            parameter.copy_(_normal(parameter, _deviation(name, parameter, init), generator))
+            put(parameter, _normal(parameter, _deviation(name, parameter, init), generator))
 
 
 def _deviation(name: str, parameter: nn.Parameter, init: Init) -> float:

@@ -26,7 +26,17 @@ from genus.models.spec import DecoderSpec
 from genus.models.stored import StoredTensors, open_tensors
 from genus.models.written import Layout, write_weights
 
-__all__ = ["check_model", "config_of", "layout_of", "load_model", "read_spec", "save_model", "tensors_of", "write_config"]
+__all__ = [
+    "check_model",
+    "config_of",
+    "empty_model",
+    "layout_of",
+    "load_model",
+    "read_spec",
+    "save_model",
+    "tensors_of",
+    "write_config",
+]
 
 _TIED_HEAD = "lm_head.weight"  # which some files repeat beside the embedding
 
@@ -61,7 +71,7 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Langua
     with open_tensors(folder) as stored:
         for name, part in _stored_parts(stored, spec, family):
             found[name] = part.to(dtype).contiguous()
-    model = _empty(spec)
+    model = empty_model(spec)
     model.load_state_dict(found, assign=True)
     return model.eval(), family
 
@@ -77,7 +87,7 @@ def check_model(folder: Path) -> DecoderSpec:
 
 def layout_of(spec: DecoderSpec, family: Family) -> Layout:
     """Names and shapes of every tensor in a folder of this spec, before any of them exists."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors_of(_empty(spec), family)}
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(empty_model(spec), family)}
 
 
 def tensors_of(model: LanguageModel, family: Family) -> Iterator[tuple[str, Tensor]]:
@@ -144,7 +154,8 @@ class _Unfilled(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _empty(spec: DecoderSpec) -> LanguageModel:
+def empty_model(spec: DecoderSpec) -> LanguageModel:
+    """A model whose parameters have shapes and no memory yet (device "meta")."""
     with torch.device("meta"), _Unfilled():
         return LanguageModel(spec)
 
@@ -154,7 +165,7 @@ def _stored_parts(stored: StoredTensors, spec: DecoderSpec, family: Family) -> I
     if spec.depth > len(stored.names):  # before as many layers are built
         what = f"config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors"
         raise GenusError(f"{stored.folder}: {what}; the two are not of one model")
-    ours = dict(_empty(spec).named_parameters())
+    ours = dict(empty_model(spec).named_parameters())
     pairs = list(_pairs(family, spec, set(ours)))
     names = _match(stored, family, spec, [theirs for _, theirs, _ in pairs])
     for rule, theirs, targets in pairs:

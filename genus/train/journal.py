@@ -16,10 +16,11 @@ class Journal:
 
     Lines of steps that the run left by going back to an earlier one (recovery.py) stay, marked `abandoned` with the number
     of that detour. `detours` counts those that the checkpoint knows of; the marks of a later one, cut short, are taken off.
+    One that is not `kept` only remembers what another process writes.
     """
 
-    def __init__(self, path: Path, step: int, detours: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: Path, step: int, detours: int = 0, kept: bool = True) -> None:
+        self.path, self.kept = path, kept
         records = read_journal(path, abandoned=True)
         for record in records:
             if record.get("abandoned", 0) > detours:
@@ -32,10 +33,12 @@ class Journal:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record, at once visible to readers. A number that is not finite becomes null, as JSON has none."""
+        self._last |= dict.fromkeys(record, record["step"])
+        if not self.kept:
+            return
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_line(record))
-            self._last |= dict.fromkeys(record, record["step"])
         except OSError as error:
             raise GenusError(f"{self.path} could not be written ({error.strerror}); free space and start again") from error
 

@@ -26,10 +26,13 @@ _ASIDE = ("note", "evaluation")  # entries that are not the run's own
 
 
 class Logbook:
-    """The logbook of the run in `folder`, as earlier starts left it. `last` is the kind of their last entry, "" for none."""
+    """The logbook of the run in `folder`, as earlier starts left it. `last` is the kind of their last entry, "" for none.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / _NAME
+    One that is not `kept` is read and never written.
+    """
+
+    def __init__(self, folder: Path, kept: bool = True) -> None:
+        self.path, self.kept = folder / _NAME, kept
         entries = _ENTRY.findall(_read(self.path))
         kinds = [kind for _, kind in entries if kind not in _ASIDE]
         self.last = kinds[-1] if kinds else ""
@@ -57,6 +60,8 @@ class Logbook:
         self._write(_line(kind, text))
 
     def _write(self, text: str) -> None:
+        if not self.kept:
+            return
         try:
             _append(self.path, text)
         except OSError as error:

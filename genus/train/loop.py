@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genus.parallel.mesh import Ranks, local
+from genus.parallel.shard import hold_gradients
 from genus.train.guard import Guard
 
 __all__ = ["Loss", "Scored", "Step", "TrainState", "train_steps"]
@@ -49,6 +51,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     guard: Guard
     step: int = 0
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def train_steps(
@@ -73,8 +76,8 @@ def train_steps(
         lr = lr_at(state.step + 1)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
-        mean, weight, stats = _gradients(parameters, micro_batches, loss)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf"))
+        mean, weight, stats = _gradients(parameters, micro_batches, loss, state.ranks)
+        norm = _clip(parameters, clip or float("inf"), state.ranks)
         refused = _refused(mean, norm, state.guard.limits())
         if ahead:
             state.optimizer.found_inf = refused.float()  # type: ignore[attr-defined]
@@ -126,18 +129,37 @@ class _Running:
 
 
 def _gradients(
-    parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss
+    parameters: list[nn.Parameter], micro_batches: list[Any], loss: Loss, ranks: Ranks
 ) -> tuple[Tensor, int, dict[str, Tensor]]:
-    """Leave the gradient of the mean loss on the parameters; give that mean, the weight, and the mean stats."""
-    sums, weight, stats = [], 0, defaultdict[str, Any](float)
-    for batch in micro_batches:
+    """Leave the gradient of the mean loss on the parameters; give that mean, the weight, and the mean stats.
+
+    All are of the step as a whole, of which each rank computes its own micro-batches.
+    """
+    sums, weight = [], 0
+    stats: dict[str, Any] = defaultdict(float)
+    for number, batch in enumerate(micro_batches, start=1):
+        hold_gradients(loss, number == len(micro_batches))
         scored = Scored(*loss(batch))
         scored.total.backward()
         sums.append(scored.total.detach())
         weight += scored.weight
         for name, value in scored.stats.items():
             stats[name] += value
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    torch._foreach_div_(gradients, float(weight))
+    total, weight, stats = ranks.totals(torch.stack(sums).double().sum(), weight, stats)
+    torch._foreach_div_([local(gradient) for gradient in _present(parameters)], float(weight))
     means = {name: value / weight for name, value in stats.items()}
-    return torch.stack(sums).double().sum() / weight, weight, means
+    return total / weight, weight, means
+
+
+def _clip(parameters: list[nn.Parameter], most: float, ranks: Ranks) -> Tensor:
+    """Scale the gradient down to a norm of at most `most`; give its norm before."""
+    if not ranks.many:
+        return torch.nn.utils.clip_grad_norm_(parameters, most)
+    gradients = _present(parameters)
+    norm = ranks.norm(gradients)
+    torch._foreach_mul_([local(gradient) for gradient in gradients], (most / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
+def _present(parameters: list[nn.Parameter]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, Replicate
+
+from genus.parallel.mesh import is_split, local, window_of
 
 __all__ = ["Muon", "orthogonalise"]
 
@@ -46,8 +47,9 @@ class Muon(torch.optim.AdamW):
             directions = orthogonalise(torch.stack([_whole(self._ahead(parameter, refused)) for parameter in parameters]))
             size = _RMS * max(shape[-2:]) ** 0.5 * group["lr"]
             for parameter, direction in zip(parameters, directions, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"] * applied)
-                parameter.sub_(_as(parameter, direction * (size * applied)))
+                held = local(parameter)
+                held.mul_(1 - group["lr"] * group["weight_decay"] * applied)
+                held.sub_(direction[window_of(parameter)] * (size * applied))
 
     def _ahead(self, parameter: nn.Parameter, refused: Tensor | None) -> Tensor:
         """The momentum with this gradient in it, and this gradient once more (Nesterov)."""
@@ -79,12 +81,4 @@ def orthogonalise(x: Tensor, steps: int = _STEPS) -> Tensor:
 
 def _whole(x: Tensor) -> Tensor:
     """All of a matrix of which each rank holds a part: every rank then computes the same."""
-    return x.full_tensor() if isinstance(x, DTensor) else x
-
-
-def _as(like: Tensor, whole: Tensor) -> Tensor:
-    """This rank's part of a whole that every rank has."""
-    if not isinstance(like, DTensor):
-        return whole
-    everywhere = DTensor.from_local(whole, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
-    return everywhere.redistribute(placements=like.placements)
+    return x.full_tensor() if is_split(x) else x

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from genus.core.errors import GenusError
+from genus.parallel.recipe import Parallel
 
 __all__ = ["Energy", "Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Ramp", "Recovery", "Schedule", "Switch"]
 
@@ -242,6 +243,7 @@ class Pretrain:
     energy: Energy = field(default_factory=Energy)
     tensorboard: Switch = "auto"
     """Curves for TensorBoard in tensorboard/, beside metrics.jsonl; auto writes them where it is installed."""
+    parallel: Parallel = field(default_factory=Parallel)
 
     def __post_init__(self) -> None:
         if self.recovery.goes_back and self.recovery.back > (self.every.keep - 1) * self.every.checkpoint:

@@ -19,7 +19,9 @@ from genus.core.files import locked, read_json, write_json
 from genus.core.progress import duration, progress, say
 from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
 from genus.data.loader import Loader
-from genus.train.checkpoint import load_newest, save_checkpoint
+from genus.parallel.mesh import Ranks
+from genus.parallel.recipe import Parallel
+from genus.train.checkpoint import Saver, load_newest
 from genus.train.curves import Curves
 from genus.train.energy import EnergyCount, energy_text, read_energy
 from genus.train.guard import Guard
@@ -36,17 +38,23 @@ from genus.train.stop import stop_requests
 
 __all__ = ["Phase", "train"]
 
-# A run may move, and its shards, whose content may not change; how it is looked after may.
+# A run may move, and its shards, whose content may not change; how it is looked after and spread may.
 _FREE = frozenset(
-    {"out", "shards", "tensorboard"}
+    {"out", "shards", "micro_batch", "tensorboard"}
     | {f"recovery.{field.name}" for field in fields(RecoveryRecipe)}
     | {f"energy.{field.name}" for field in fields(Energy)}
+    | {f"parallel.{field.name}" for field in fields(Parallel)}
 )
+
+_SETTLED = 8  # steps after which many processes on accelerators ask each other whether to stop
 
 
 @dataclass(kw_only=True)
 class Phase:
-    """What distinguishes one phase of training from another. `facts` must not change between starts."""
+    """What distinguishes one phase of training from another. `facts` must not change between starts.
+
+    Every rank calls all of it alike; `sample` gives its text on the first.
+    """
 
     model: nn.Module
     loader: Loader
@@ -57,6 +65,7 @@ class Phase:
     sample: Callable[[], str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     bf16: bool = False  # whether the steps compute in it
+    ranks: Ranks = field(default_factory=Ranks)
 
     @property
     def steps(self) -> int:
@@ -67,11 +76,14 @@ class Phase:
 def train(recipe: Any, phase: Phase, device: torch.device, restart: bool = False) -> None:
     """Run `phase` in recipe.out to its end. `recipe` has the fields out, optim, schedule and every."""
     out: Path = recipe.out
-    with locked(out):
-        changed = _changed(out, recipe)
-        if restart:
-            _clear(out)
-        _check_same(out, recipe, phase)
+    with locked(out) if phase.ranks.first else contextlib.nullcontext():
+        changed: list[str] = []
+        if phase.ranks.first:
+            changed = _changed(out, recipe)
+            if restart:
+                _clear(out)
+            _check_same(out, recipe, phase)
+        phase.ranks.wait()
         _Run(recipe, phase, device).start(restart, changed)
 
 
@@ -80,22 +92,25 @@ class _Run:
 
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
-        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), Guard(recipe.recovery.limit))
+        self.ranks, guard = phase.ranks, Guard(recipe.recovery.limit)
+        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), guard, ranks=self.ranks)
         self.recovery = Recovery(recipe.recovery, recipe.every)
-        self.machine = describe(device, phase.bf16)
+        self.machine = describe(device, phase.bf16) if self.ranks.first else {}
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position, phase.loader.passed = extra["position"], extra.get("passed", 0)
         self.recovery.restore(extra.get("recovery", self.recovery.state()))
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
-        self.changed = self._describe()
+        self.changed = self._describe() if self.ranks.first else []
         if self.state.step:
             say(f"going on from step {self.state.step} of {phase.steps}")
-        detours = len(self.recovery.spikes)
-        self.metrics = Journal(self.out / "metrics.jsonl", self.state.step, detours)
-        self.samples = Journal(self.out / "samples.jsonl", self.state.step, detours)
-        self.curves = Curves(self.out, recipe.tensorboard, self.state.step)
-        self.energy = EnergyCount(self.out, recipe.energy)
-        self.logbook = Logbook(self.out)
+        detours, first = len(self.recovery.spikes), self.ranks.first
+        self.metrics = Journal(self.out / "metrics.jsonl", self.state.step, detours, first)
+        self.samples = Journal(self.out / "samples.jsonl", self.state.step, detours, first)
+        self.curves = Curves(self.out, recipe.tensorboard if first else "off", self.state.step)
+        self.energy = EnergyCount(self.out, recipe.energy if first else Energy(count="off"))
+        self.logbook = Logbook(self.out, first)
+        self.saver = Saver(self.out / "checkpoints", self._note_saved)
+        self.ranks.wait()  # all have read the journals before the first goes on writing, so that all know what is due
         self.timed = self._seen(), self.seconds  # tokens and seconds at the last held-out loss
 
     def _describe(self) -> list[str]:
@@ -118,13 +133,15 @@ class _Run:
         title = "resume" if step else "restart" if restart and self.logbook.last else "start"
         parameters = sum(parameter.numel() for parameter in self.phase.model.parameters())
         lines = [
-            *circumstances(self.machine),
+            *(circumstances(self.machine) if self.ranks.first else ()),
             *([f"environment: {'; '.join(self.changed)}"] if self.changed else []),
+            *([f"processes: {self.ranks}"] if self.ranks.many else []),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
             f"to do: {self.phase.pace.tokens(steps):,} tokens in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
         ]
-        with self.logbook.start(title, lines, self._totals), contextlib.closing(self.curves), self.energy:
+        totals = self._totals if self.ranks.first else str
+        with self.logbook.start(title, lines, totals), contextlib.closing(self.curves), self.energy:
             self._look_up()  # where a kill came between a checkpoint and this, nothing is left out
             if step < steps:
                 self.go_on()
@@ -145,20 +162,25 @@ class _Run:
         began = time.monotonic()
 
         def settle(number: int) -> bool:
-            return stopping() or number == phase.steps or self._due(number)
+            """Many must settle the same steps, so that they do not go by who heard the signal first."""
+            asked = number % _SETTLED == 0 if self.ranks.many else stopping()
+            return asked or number == phase.steps or self._due(number)
 
         for step in train_steps(self.state, steps, phase.loss, self._lr, self.recipe.optim.clip, settle=settle):
             spent = time.monotonic() - began
             self.seconds += spent
             self._record(step, spent)
             update(step.number, self._note(step, spent))
+            self.saver.check()
             if self.recovery.leaves(step):
                 self._go_back(step)
                 return True
             if step.number == self.state.step:  # else the next is running, and there is nothing to save
-                stop, last = stopping(), step.number == phase.steps
+                stop, last = self.ranks.any(stopping()), step.number == phase.steps
                 if stop or last or _due(step.number, self.recipe.every.checkpoint):
                     self._save()
+                if stop or last:
+                    self.saver.wait()
                 if stop and not last:
                     raise Stopped(f"saved at step {step.number} of {phase.steps}; the same command goes on from there")
                 self._look_up()
@@ -169,13 +191,15 @@ class _Run:
 
     def _go_back(self, step: Step) -> None:
         """Go on from an earlier checkpoint. Journals first: their next opening mends them where a kill comes now."""
-        folder = self.out / "checkpoints"
-        self.recovery.go_back(step, self.state, self.phase.loader, folder)
+        self.saver.wait()
+        self.recovery.go_back(step, self.state, self.phase.loader, self.saver.folder)
         for journal in (self.metrics, self.samples):
             journal.go_back(self.state.step, len(self.recovery.spikes))
         self.curves.go_back(self.state.step)
         self._save()
-        remove_later(folder, self.state.step)
+        self.saver.wait()
+        if self.ranks.first:
+            remove_later(self.saver.folder, self.state.step)
         told = self.recovery.told(step, self.state)
         say(told)
         self.logbook.write("recovery", told)
@@ -195,12 +219,13 @@ class _Run:
         require_finite(self.state)
         self.curves.save()
         self.energy.save()
-        folder, loader = self.out / "checkpoints", self.phase.loader
+        loader = self.phase.loader
         place = {"position": loader.position, "passed": loader.passed}
         extra = {**place, "seconds": self.seconds, "recovery": self.recovery.state()}
-        began = time.monotonic()
-        path = save_checkpoint(folder, self.state, extra, self.recovery.keep(folder, self.state.step))
-        self.logbook.write("checkpoint", f"{path.name} in {time.monotonic() - began:.1f} s")
+        self.saver.save(self.state, extra, self.recovery.keep(self.saver.folder, self.state.step))
+
+    def _note_saved(self, path: Path, seconds: float) -> None:
+        self.logbook.write("checkpoint", f"{path.name} in {seconds:.1f} s")
 
     def _record(self, step: Step, spent: float) -> None:
         """One line of the metrics for a step that took `spent` seconds."""

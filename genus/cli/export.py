@@ -1,0 +1,32 @@
+"""`genus export`"""
+
+from pathlib import Path
+
+from genus.cli.main import bind_stage
+from genus.core.recipe import read_recipe
+
+__all__ = ["export"]
+
+
+def export(run: Path, /, *, step: int | None = None, out: Path | None = None) -> None:
+    """Write a checkpoint of a run as a model folder, with tokenizer and card; however many processes the run had.
+
+    ```sh
+    genus export runs/demo
+    genus export runs/demo --step 1200 --out models/early
+    ```
+
+    Parameters
+    ----------
+    run
+        Folder of the run, with recipe.toml and checkpoints in it.
+    step
+        Of which step; by default the newest.
+    out
+        The folder to write; by default model-step-N in the run's folder.
+    """
+    from genus.train.export import export as write
+
+    recipe = run / "recipe.toml"
+    values = {**read_recipe(recipe), "out": str(run)}
+    write(bind_stage("pretrain", values, str(recipe))[1], step, out)
