@@ -32,5 +32,5 @@ def test_compiling_without_a_compiler_is_said(monkeypatch):
 
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(GenusError, match=r"C\+\+ compiler"):
-        use_compile("on", torch.device("cpu"))
-    assert not use_compile("auto", torch.device("cpu"))
+        use_compile("on", torch.device("cpu"), 1e20)
+    assert not use_compile("auto", torch.device("cpu"), 1e20)
