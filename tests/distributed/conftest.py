@@ -1,4 +1,4 @@
-"""Four processes, started once, that go through every job; the tests look at what they left."""
+"""Jobs for up to four ranks, of one start of PyTorch; the tests look at what they left."""
 
 import json
 import os
@@ -6,11 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 Job = dict[str, Any]
@@ -23,16 +20,10 @@ def run_jobs(folder: Path, jobs: list[Job]) -> dict[str, list[Job]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1] % 20_000 + 20_000
     (folder / "jobs.json").write_text(json.dumps([{**job, "port": port} for job in jobs]))
-    world = max(job["world"] for job in jobs)
     command = [sys.executable, "-m", "tests.distributed.worker", str(folder)]
-    options = {"cwd": ROOT, "env": {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen([*command, str(rank)], **options) for rank in range(world)]
-    try:
-        errors = [process.communicate(timeout=240)[1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert all(process.returncode == 0 for process in started), "\n".join(error[-3000:] for error in errors)
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
     return {
         job["name"]: [json.loads((folder / f"{job['name']}-{rank}.json").read_text()) for rank in range(job["world"])]
         for job in jobs
@@ -46,8 +37,3 @@ def take_back(run: Path, copy: Path, step: int) -> Path:
         if int(path.name[5:]) > step:
             shutil.rmtree(path)
     return copy
-
-
-@pytest.fixture(scope="session")
-def jobs() -> Callable[[Path, list[Job]], dict[str, list[Job]]]:
-    return run_jobs

@@ -111,6 +111,7 @@ def test_every_parameter_has_its_place():
     assert placements(EXPERTS)["decoder.blocks.{i}.mlp.up.weight"] == (("shard", 0),)
 
 
+@pytest.mark.slow  # 40 s: torchrun starts six processes
 def test_torchrun_starts_again_after_a_rank_dies(tiny_shards, tmp_path):
     """A rank is killed after the checkpoint of step 4; torchrun starts both again, and they end as if it had not been."""
     recipe = tmp_path / "recipe.toml"
@@ -135,7 +136,7 @@ def test_torchrun_starts_again_after_a_rank_dies(tiny_shards, tmp_path):
     for name in ("model-00001-of-00002.safetensors", "optimizer-00002-of-00002.safetensors"):
         run, straight = (tmp_path / folder / "checkpoints/step-8" / name for folder in ("run", "straight"))
         assert run.read_bytes() == straight.read_bytes()
-    assert "did not end properly" in (tmp_path / "run/logbook.md").read_text()
+    assert " resume\n" in (tmp_path / "run/logbook.md").read_text()
 
 
 KILLER = """

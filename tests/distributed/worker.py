@@ -1,6 +1,6 @@
-"""One rank of the tests: started once, it goes through all jobs, so that the start of PyTorch is paid once.
+"""The ranks of the tests, which go through all jobs, one after the other; the start of PyTorch is paid once.
 
-python -m tests.distributed.worker FOLDER RANK: jobs are FOLDER/jobs.json, what rank 0 found goes to FOLDER/NAME.json.
+python -m tests.distributed.worker FOLDER: jobs are FOLDER/jobs.json, what each rank found goes to FOLDER/NAME-RANK.json.
 """
 
 import json
@@ -33,6 +33,7 @@ from genus.train.losses import Tokens, next_token
 from genus.train.pretrain import pretrain
 from genus.train.recipe import Every, ModelRecipe, Optim
 from genus.train.run import _Run
+from tests.distributed.conftest import take_back
 from tests.train.tiny import tiny_recipe
 
 CPU = torch.device("cpu")
@@ -116,7 +117,13 @@ def compare_gradients(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(job: dict[str, Any]) -> dict[str, Any]:
-    """A run, as `genus pretrain` does it, perhaps disturbed."""
+    """A run, as `genus pretrain` does it, perhaps from what another left, or disturbed."""
+    if "copied" in job and os.environ.get("RANK", "0") == "0":  # the others wait for this one to join them
+        take_back(Path(job["copied"]), Path(job["out"]), job["step"])
+        if job["step"] == 8:
+            with (Path(job["out"]) / "checkpoints/step-8/optimizer-00002-of-00002.safetensors").open("r+b") as file:
+                file.seek(200)
+                file.write(b"\xff")
     pretrain(recipe_of(job), sampler=lambda model, *_: f"{sum(p.numel() for p in model.parameters())}")
     return {}
 
@@ -149,15 +156,21 @@ def disturb(job: dict[str, Any], rank: int) -> None:
     checkpoint.write_parts = failing if job.get("no_room") == rank else write
 
 
-def main(folder: Path, rank: int) -> None:
+def main(folder: Path) -> None:
     for number, job in enumerate(json.loads((folder / "jobs.json").read_text())):
-        if rank >= job["world"]:
-            continue
-        child = os.fork()  # each job in a process of its own, that has PyTorch already
-        if child == 0:
-            os._exit(attempt(job, folder, rank, job["port"] + number))
-        if os.waitpid(child, 0)[1]:
-            sys.exit(f"rank {rank} failed in {job['name']}")
+        children = {}
+        for rank in range(job["world"]):
+            child = os.fork()  # each rank of each job in a process of its own, that has PyTorch already
+            if child == 0:
+                os._exit(attempt(job, folder, rank, job["port"] + number))
+            children[child] = rank
+        for _ in list(children):
+            child, status = os.wait()
+            if status:
+                for other in children.keys() - {child}:
+                    os.kill(other, signal.SIGKILL)
+                sys.exit(f"rank {children[child]} failed in {job['name']}")
+            del children[child]
 
 
 def attempt(job: dict[str, Any], folder: Path, rank: int, port: int) -> int:
@@ -176,4 +189,4 @@ def attempt(job: dict[str, Any], folder: Path, rank: int, port: int) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]))
