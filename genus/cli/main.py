@@ -34,6 +34,7 @@ COMMANDS = {
     "demo": "Make a GPT from the packaged text, or from your own, in about ten minutes.",
     "run": "Execute a folder of stage recipes in order, skipping what is done.",
     **STAGES,
+    "plan": "Say what a run needs before it starts: memory, layout, time, energy, cost.",
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
