@@ -122,9 +122,7 @@ def _of_recipe(recipe: "Pretrain", config: Plan) -> tuple["DecoderSpec", int | N
     shards = open_shards(recipe.shards) if recipe.shards.is_dir() else None
     vocab = config.vocab or (shards.vocab if shards else None)
     if vocab is None:
-        raise GenusError(
-            f"{recipe.shards} is not there, so the size of the vocabulary is unknown; add --vocab, such as 4096"
-        )
+        raise GenusError(f"{recipe.shards} is not there to tell the size of the vocabulary; add --vocab, such as 4096")
     shape = {field.name: getattr(recipe.model, field.name) for field in fields(recipe.model) if field.name != "family"}
     epoch = len(shards.stream("train")) if shards else None
     return family_named(recipe.model.family).spec(Shape(vocab=vocab, **shape)), epoch
@@ -198,7 +196,7 @@ def _memory(found: "Planned") -> list[str]:
 
 def _outlook(seen: "dict[str, Outlook]", run: "Published | None") -> list[str]:
     """What the run takes, as assumed, as modelled, as published."""
-    columns = {
+    columns: dict[str, tuple[float | None, ...]] = {
         name: (each.utilisation, each.tokens_per_second, each.seconds / 86400, each.kwh, each.kg, each.cost)
         for name, each in seen.items()
     }

@@ -83,7 +83,7 @@ def _device(name: str, entry: Any, where: str) -> Device:
     known = {*_SCALES, "flops", "node", "source"}
     if unknown := sorted(entry.keys() - known):
         raise GenusError(f"{where} has the field {unknown[0]}, which a device has not; it has {', '.join(sorted(known))}")
-    fields = {
+    fields: dict[str, Any] = {
         field: _positive(entry.get(field), f"{where}.{field}") * scale
         for field, scale in _SCALES.items()
         if field in entry or field == "memory"

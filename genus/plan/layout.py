@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Devices along each axis, the rows that each computes at once, and whether blocks are computed again in the backward."""
+    """Devices along each axis, rows that each computes at once, and whether blocks are computed again in the backward."""
 
     tensor: int = 1
     shard: int = 1
@@ -64,7 +64,7 @@ class Layout:
         return f"{axes}, micro-batch {self.micro_batch}, checkpointing {self.checkpointing}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Memory:
     """Bytes on each device at the fullest moment of a step."""
 
@@ -97,7 +97,7 @@ def layouts(job: Job, count: int, fixed: Plan) -> Iterator[Layout]:
                         shard=shard,
                         replicate=data // shard,
                         micro_batch=micro_batch,
-                        checkpointing=checkpointing,  # type: ignore[arg-type]
+                        checkpointing=checkpointing,
                     )
                     if all(getattr(fixed, name) in (None, value) for name, value in asdict(layout).items()):
                         yield layout
@@ -147,23 +147,21 @@ def memory_of(job: Job, layout: Layout, cpu: bool = False) -> Memory:
         checkpointing=layout.checkpointing == "full",
         accumulated=steps > 1,
         ways=layout.tensor,
+        many=layout.devices > 1,
         cpu=cpu,
     )
     here, around = share(job.spec, layout.tensor), _around(job.spec)
     found = trace(here, micro)
     if layout.devices == 1:
         activations = found["activations"] + found["casts"]
-        parts = {name: found[name] for name in ("weights", "gradients", "optimizer")}
-        return Memory(**parts, gathered=0, activations=activations)
+        return Memory(found["weights"], found["gradients"] + found["outer"], found["optimizer"], 0, activations)
     block = (here.parameters - around) / here.depth
     mine, narrow = owned(job.spec, layout), 2 if job.bf16 else 4
     # summed up over the devices only in the last micro-batch's backward: until then each adds up all of its own
-    gradients = 4 * (here.parameters if steps > 1 else mine)
-    # outside the blocks, weights and gradients in fp32; of blocks, two's weights, one's gradients, and their sum in fp32
-    gathered = 8 * around + block * (2 * narrow + narrow + 4)
-    return Memory(
-        weights=4 * mine, gradients=gradients, optimizer=8 * mine, gathered=gathered, activations=found["activations"]
-    )
+    gradients = 4.0 * (here.parameters if steps > 1 else mine)
+    # of what is in no block, the weights in fp32; of blocks, two's weights, one's gradients, and their sum in fp32
+    gathered = 4 * around + found["outer"] + block * (2 * narrow + narrow + 4)
+    return Memory(4 * mine, gradients, 8 * mine, gathered, found["activations"])
 
 
 def seconds_of(job: Job, layout: Layout, device: Device) -> float:

@@ -98,14 +98,14 @@ def _room(device: Device) -> float:
 def _best(job: Job, device: Device, count: int, fixed: Plan) -> tuple[Planned | None, tuple[Layout, Memory] | None]:
     """The fastest layout that fits; else the leanest that was looked at.
 
-    More rows at once never need less memory, so that nothing is traced twice over.
+    More rows at once never need less memory, but where they spare adding up, so that few layouts are traced.
     """
     timed = [(seconds_of(job, layout, device), layout) for layout in layouts(job, count, fixed)]
     timed.sort(key=lambda pair: (pair[0], pair[1].tensor, pair[1].replicate))
-    full: dict[Layout, int] = {}  # layouts without their rows -> the fewest that did not fit
+    full: dict[tuple[Layout, bool], int] = {}  # layouts but for their rows -> the fewest that did not fit
     least: tuple[Layout, Memory] | None = None
     for seconds, layout in timed:
-        apart = replace(layout, micro_batch=1)
+        apart = replace(layout, micro_batch=1), layout.micro_batch * layout.data < job.batch
         if layout.micro_batch >= full.get(apart, layout.micro_batch + 1) or _state(job, layout) > _room(device):
             continue
         memory = memory_of(job, layout, cpu=device.cpu)

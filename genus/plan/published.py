@@ -57,8 +57,8 @@ RUNS = {
         mwh=433.2,
         tonnes=24.7,
         notes=(
-            "BLOOM (arXiv 2211.05100, 2211.02001): 149 TFLOP/s a GPU counting recomputation, 105 s a step, 433 MWh, 24.7 t for "
-            "the power drawn by the GPUs. It had tensor 4 x pipeline 12 x data 8; there is no pipeline here.",
+            "BLOOM (arXiv 2211.05100, 2211.02001): 149 TFLOP/s a GPU counting recomputation, 105 s a step, 433 MWh, 24.7 t "
+            "for what the GPUs drew. It had tensor 4 x pipeline 12 x data 8; there is no pipeline here.",
         ),
     ),
     "palm-540b": Published(
@@ -67,6 +67,7 @@ RUNS = {
             count=6144,
             tokens=780_000_000_000,
             batch=2048,
+            context=2052,  # for 2,048, which 12 devices do not share out evenly
             tensor=12,
             shard=256,
             replicate=2,

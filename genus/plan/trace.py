@@ -31,7 +31,8 @@ from genus.train.recipe import Optim
 __all__ = ["Bytes", "LiveBytes", "Micro", "trace"]
 
 Bytes = Counter[str]
-"""By kind: weights, gradients, optimizer, casts (copies of weights in the format of the computation), activations."""
+"""By kind: weights, gradients (of blocks), outer (gradients of what is in no block), optimizer, activations, and casts
+(copies of weights in the format of the computation)."""
 
 _CAST = torch.ops.aten._to_copy.default
 
@@ -47,14 +48,21 @@ class Micro:
     checkpointing: bool = False
     accumulated: bool = False  # gradients of an earlier micro-batch are there already
     ways: int = 1
+    many: bool = False  # other devices hold most of the weights: the fullest moment is that of the other kinds
     cpu: bool = True  # the loss takes fewer rows at once there
+
+    def size(self, held: Bytes) -> int:
+        """Of the bytes held, those that decide which moment is the fullest."""
+        return held["activations"] + held["outer"] if self.many else held.total()
 
 
 class LiveBytes(TorchDispatchMode):
-    """While active, the bytes of every storage that operations make, by kind, and for each phase the fullest moment."""
+    """While active, the bytes of every storage that operations make, by kind, and for each phase the fullest moment,
+    by `size`."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Callable[[Bytes], int] = Counter.total) -> None:
         super().__init__()
+        self.size = size
         self.live: Bytes = Counter()
         self.peaks: dict[str, Bytes] = {}
         self.phase = ""
@@ -95,7 +103,7 @@ class LiveBytes(TorchDispatchMode):
         self.live[kind] -= size
 
     def _look(self) -> None:
-        if self.phase not in self.peaks or self.live.total() > self.peaks[self.phase].total():
+        if self.phase not in self.peaks or self.size(self.live) > self.size(self.peaks[self.phase]):
             self.peaks[self.phase] = self.live.copy()
 
 
@@ -107,7 +115,7 @@ def trace(spec: DecoderSpec, micro: Micro) -> Bytes:
     period = len(spec.attention.windows)
     few = spec.depth % period + max(period, 2)
     if spec.depth <= few + period:
-        return max(_peaks(spec, micro).values(), key=Counter.total)
+        return max(_peaks(spec, micro).values(), key=micro.size)
     less, more = (_peaks(replace(spec, depth=depth), micro) for depth in (few, few + period))
     further = (spec.depth - few) // period
     moments = [
@@ -115,13 +123,13 @@ def trace(spec: DecoderSpec, micro: Micro) -> Bytes:
         for phase in less
         if phase != "within"  # between the last block and the first, and so is what it holds
     ]
-    return max(moments, key=Counter.total)
+    return max(moments, key=micro.size)
 
 
 @lru_cache(maxsize=256)
 def _peaks(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
-    """The fullest moment of each phase: forward with the loss, the backward of the last block, within, of the first, update."""
-    with FakeTensorMode(), _rows_at_once(micro.cpu), _EvenlyRouted(), LiveBytes() as live:
+    """The fullest moment of each phase: forward with the loss, backward of the last block, within, of the first, update."""
+    with FakeTensorMode(), _rows_at_once(micro.cpu), _EvenlyRouted(), LiveBytes(micro.size) as live:
         model = _weightless(spec, live)
         optimizer = make_optimizer(model, Optim())
         _fill_state(model, optimizer, live, micro.accumulated)
@@ -142,21 +150,22 @@ def _weightless(spec: DecoderSpec, live: LiveBytes) -> LanguageModel:
     """A model whose weights have shapes and no values."""
     with torch.device("meta"):
         model = LanguageModel(spec)
-    for module in model.modules():
+    for path, module in model.named_modules():
+        kind = "gradients" if path.startswith("decoder.blocks.") else "outer"
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 weight = nn.Parameter(torch.empty(parameter.shape))
                 module._parameters[name] = weight
                 live.mark(weight, "weights")
-                weight.register_post_accumulate_grad_hook(lambda weight: live.mark(weight.grad, "gradients"))
+                weight.register_post_accumulate_grad_hook(lambda weight, kind=kind: live.mark(weight.grad, kind))
     return model.train()
 
 
 def _fill_state(model: nn.Module, optimizer: torch.optim.Optimizer, live: LiveBytes, accumulated: bool) -> None:
     """As after a first step: the optimizer's state is there, and where micro-batches are added up, the gradients too."""
-    for parameter in model.parameters():
+    for path, parameter in model.named_parameters():
         parameter.grad = torch.empty_like(parameter)
-        live.mark(parameter.grad, "gradients")
+        live.mark(parameter.grad, "gradients" if path.startswith("decoder.blocks.") else "outer")
     optimizer.step()
     for state in optimizer.state.values():
         for value in state.values():
@@ -176,7 +185,7 @@ def _watch(block: nn.Module, micro: Micro, entered: Callable[[], None]) -> None:
     compute = block.forward
     if micro.checkpointing:
         compute = partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
-    block.forward = lambda *inputs: _Telling.apply(compute(*inputs), entered)  # type: ignore[method-assign]
+    block.forward = lambda *inputs: _Telling.apply(compute(*inputs), entered)
 
 
 def _gather(_: nn.Module, inputs: tuple[Any, ...], ways: int) -> tuple[Any, ...]:
