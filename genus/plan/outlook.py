@@ -13,6 +13,7 @@ from genus.plan.recipe import Plan
 __all__ = ["Outlook", "Planned", "make_plan", "outlook"]
 
 _SPARE = 0.05  # of a device's memory for the allocator, kernels and the messages' library
+_CPU_SPARE = 0.3  # glibc's allocator leaves up to so much unused between tensors (records/0010-plan.md)
 _MOST = 2**20  # devices, when asking how many would do
 _PUE = 1.1  # of a good data centre
 
@@ -92,7 +93,7 @@ def outlook(plan: Planned, utilisation: float, given: Plan) -> Outlook:
 
 
 def _room(device: Device) -> float:
-    return device.memory * (1 - _SPARE)
+    return device.memory * (1 - (_CPU_SPARE if device.cpu else _SPARE))
 
 
 def _best(job: Job, device: Device, count: int, fixed: Plan) -> tuple[Planned | None, tuple[Layout, Memory] | None]:
@@ -106,7 +107,7 @@ def _best(job: Job, device: Device, count: int, fixed: Plan) -> tuple[Planned | 
     least: tuple[Layout, Memory] | None = None
     for seconds, layout in timed:
         apart = replace(layout, micro_batch=1), layout.micro_batch * layout.data < job.batch
-        if layout.micro_batch >= full.get(apart, layout.micro_batch + 1) or _state(job, layout) > _room(device):
+        if layout.micro_batch >= full.get(apart, layout.micro_batch + 1) or _floor(job, layout) > _room(device):
             continue
         memory = memory_of(job, layout, cpu=device.cpu)
         if least is None or memory.total < least[1].total:
@@ -115,25 +116,26 @@ def _best(job: Job, device: Device, count: int, fixed: Plan) -> tuple[Planned | 
             return Planned(job=job, device=device, count=count, layout=layout, memory=memory, step=seconds), least
         full[apart] = layout.micro_batch
     if least is None and timed:
-        leanest = min((layout for _, layout in timed), key=lambda layout: (_state(job, layout), layout.micro_batch))
+        leanest = min((layout for _, layout in timed), key=lambda layout: (_floor(job, layout), layout.micro_batch))
         least = leanest, memory_of(job, leanest, device.cpu)
     return None, least
 
 
-def _state(job: Job, layout: Layout) -> float:
-    """Bytes of weights, gradients and moments, which no choice of rows makes smaller."""
-    return 16 * owned(job.spec, layout)
+def _floor(job: Job, layout: Layout) -> float:
+    """Bytes that are there for certain: weights, gradients and moments, and the stream as it enters each block."""
+    stream = layout.micro_batch * job.context / layout.tensor * job.spec.width * job.spec.depth
+    return 16 * owned(job.spec, layout) + (2 if job.bf16 else 4) * stream
 
 
 def _advice(job: Job, device: Device, count: int, fixed: Plan) -> str:
-    """The next step that would make it fit."""
+    """The next step that would make it fit: so many devices with the least rows at once, which is no search."""
     more = count * 2
     while more <= _MOST:
         rows = -(-job.batch // more) * more
-        freed = replace(fixed, shard=None, replicate=None)
+        freed = replace(fixed, shard=None, replicate=None, micro_batch=1, checkpointing="full")
         found, _ = _best(replace(job, batch=rows), device, more, freed)
         if found:
             batch = "" if rows == job.batch else f" and --batch {rows}"
-            return f"--count {more}{batch} would do: {found.layout}"
+            return f"--count {more}{batch} would do, with {found.layout}"
         more *= 2
     return "choose a smaller model, a shorter context or devices with more memory"

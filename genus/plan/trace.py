@@ -139,7 +139,7 @@ def _peaks(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
         live.enter("forward")
         with torch.autocast("cpu", torch.bfloat16) if micro.bf16 else contextlib.nullcontext():
             scored = next_token(model, Tokens(tokens, tokens, torch.zeros_like(tokens)))
-        scored.total.backward()
+        torch.autograd.backward(scored.total)  # not its method, within which no function mode is active
         del scored
         live.enter("update")
         optimizer.step()
