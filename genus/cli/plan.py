@@ -1,6 +1,7 @@
 """`genus plan`"""
 
 import json
+import textwrap
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from cyclopts import Parameter
 
 from genus.cli.tables import aligned
 from genus.core.errors import GenusError
+from genus.core.progress import duration
 from genus.plan.recipe import Plan
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from genus.train.recipe import Pretrain
 
 __all__ = ["plan"]
+
+_COLUMNS = 110
+_USUAL = {"tokens": 300_000_000_000, "batch": 512}
 
 
 def plan(
@@ -110,9 +115,6 @@ def _job(what: str, config: Plan, device: "Device", recipe: "Pretrain | None") -
     return Job(spec=spec, tokens=tokens or 0, batch=config.batch or 0, context=config.context or spec.context, bf16=bf16)
 
 
-_USUAL = {"tokens": 300_000_000_000, "batch": 512}
-
-
 def _of_recipe(recipe: "Pretrain", config: Plan) -> tuple["DecoderSpec", int | None]:
     """The spec of a recipe, and the tokens of its shards where they are here."""
     from genus.data.shards import open_shards
@@ -177,12 +179,12 @@ def _text(what: str, found: "Planned", seen: "dict[str, Outlook]", run: "Publish
         f"{_gb(2 * cache_numbers(job.spec, job.context))} GB of keys and values",
     }
     return "\n".join([
-        *labelled(facts, 110),
+        *labelled(facts, _COLUMNS),
         "",
         *_memory(found),
         "",
         *_outlook(seen, run),
-        *(["", *run.notes] if run else []),
+        *(["", *(textwrap.fill(note, _COLUMNS) for note in run.notes)] if run else []),
     ])  # fmt: skip
 
 
@@ -196,23 +198,26 @@ def _memory(found: "Planned") -> list[str]:
 
 def _outlook(seen: "dict[str, Outlook]", run: "Published | None") -> list[str]:
     """What the run takes, as assumed, as modelled, as published."""
-    columns: dict[str, tuple[float | None, ...]] = {
-        name: (each.utilisation, each.tokens_per_second, each.seconds / 86400, each.kwh, each.kg, each.cost)
+    columns = {
+        name: (_number(each.utilisation), _number(each.tokens_per_second), _time(each.seconds), *map(_number, _price(each)))
         for name, each in seen.items()
     }
     if run:
-        columns["published"] = (
-            run.utilisation,
-            (run.plan.tokens or 0) / run.days / 86400 if run.days else None,
-            run.days,
-            run.mwh and run.mwh * 1000,
-            run.tonnes and run.tonnes * 1000,
-            None,
-        )
-    names = ("utilisation", "tokens/s", "days", "kWh", "kg CO2", "cost")
-    rows = [[name, *(_number(column[place]) for column in columns.values())] for place, name in enumerate(names)]
-    told = [row for row in rows if any(row[1:])]
-    return aligned([["", *columns], *told])
+        seconds = run.days * 86400
+        energy = [value and value * 1000 for value in (run.mwh, run.tonnes)]
+        speed = _number((run.plan.tokens or 0) / seconds)
+        columns["published"] = (_number(run.utilisation), speed, _time(seconds), *map(_number, energy), "")
+    names = ("utilisation", "tokens/s", "time", "kWh", "kg CO2", "cost")
+    rows = [[name, *(column[place] for column in columns.values())] for place, name in enumerate(names)]
+    return aligned([["", *columns], *(row for row in rows if any(row[1:]))])
+
+
+def _price(each: "Outlook") -> tuple[float | None, ...]:
+    return each.kwh, each.kg, each.cost
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 86400:,.1f} days" if seconds >= 2 * 86400 else duration(seconds)
 
 
 def _number(value: float | None) -> str:

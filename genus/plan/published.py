@@ -9,11 +9,11 @@ __all__ = ["RUNS", "Published"]
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A run as its authors told it; None where they did not. `utilisation` is the model's, as PaLM defines it."""
+    """A run as its authors told it, or as follows from that. `utilisation` is as PaLM defines it."""
 
     plan: Plan  # its machine, batch and layout; grid in g CO2 a kWh
     utilisation: float
-    days: float | None = None
+    days: float
     mwh: float | None = None
     tonnes: float | None = None
     notes: tuple[str, ...] = ()
