@@ -7,11 +7,16 @@ serves to choose among layouts; how near a run comes to it is an assumption that
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from genus.core.errors import GenusError
 from genus.models.spec import DecoderSpec, Experts, Mlp
 from genus.plan.devices import Device
 from genus.plan.recipe import Checkpointing, Plan
+
+if TYPE_CHECKING:
+    from genus.plan.trace import Bytes
 
 __all__ = ["Job", "Layout", "Memory", "check", "layouts", "memory_of", "owned", "seconds_of", "share"]
 
@@ -150,17 +155,32 @@ def memory_of(job: Job, layout: Layout, cpu: bool = False) -> Memory:
         many=layout.devices > 1,
         cpu=cpu,
     )
+    moments = trace(share(job.spec, layout.tensor), micro)
+    hold = _hold_alone if layout.devices == 1 else partial(_hold_share, job, layout, steps > 1)
+    return max((hold(phase, found) for phase, found in moments.items()), key=lambda memory: memory.total)
+
+
+def _hold_alone(_phase: str, found: "Bytes") -> Memory:
+    """A device without others holds what was traced."""
+    gradients, activations = found["gradients"] + found["outer"], found["activations"] + found["casts"]
+    return Memory(found["weights"], gradients, found["optimizer"], 0, activations)
+
+
+def _hold_share(job: Job, layout: Layout, accumulated: bool, phase: str, found: "Bytes") -> Memory:
+    """Of many, one holds its part of weights, moments and gradients, and for a while what it gathers.
+
+    What is in no block is gathered for all of forward and backward, in fp32. In the backward of a block there are its
+    weights and the next's, its gradients, and in fp32 their sum on the way to its owners.
+    """
     here, around = share(job.spec, layout.tensor), _around(job.spec)
-    found = trace(here, micro)
-    if layout.devices == 1:
-        activations = found["activations"] + found["casts"]
-        return Memory(found["weights"], found["gradients"] + found["outer"], found["optimizer"], 0, activations)
-    block = (here.parameters - around) / here.depth
-    mine, narrow = owned(job.spec, layout), 2 if job.bf16 else 4
-    # summed up over the devices only in the last micro-batch's backward: until then each adds up all of its own
-    gradients = 4.0 * (here.parameters if steps > 1 else mine)
-    # of what is in no block, the weights in fp32; of blocks, two's weights, one's gradients, and their sum in fp32
-    gathered = 4 * around + found["outer"] + block * (2 * narrow + narrow + 4)
+    block, mine, narrow = (here.parameters - around) / here.depth, owned(job.spec, layout), 2 if job.bf16 else 4
+    backward = block * (2 * narrow + narrow + 4) if phase in ("last", "within", "first") else 0.0
+    gathered = found["outer"] + backward + (4 * around if phase != "update" else 0.0)
+    gradients = 4 * mine if phase in ("first", "update") else 0.0
+    if (
+        accumulated
+    ):  # summed up over the devices only in the last micro-batch's backward: until then each keeps all of its own
+        gradients = 4.0 * here.parameters
     return Memory(4 * mine, gradients, 8 * mine, gathered, found["activations"])
 
 

@@ -107,28 +107,28 @@ class LiveBytes(TorchDispatchMode):
             self.peaks[self.phase] = self.live.copy()
 
 
-def trace(spec: DecoderSpec, micro: Micro) -> Bytes:
-    """The bytes of the fullest moment of a step, after the first.
+def trace(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
+    """The fullest moment of each phase of a step that is not the first: forward (with the loss), the backward of the last
+    block, of the first, update.
 
     Deep models are traced at two small depths: each moment's bytes grow evenly with every further round of windows.
     """
     period = len(spec.attention.windows)
     few = spec.depth % period + max(period, 2)
     if spec.depth <= few + period:
-        return max(_peaks(spec, micro).values(), key=micro.size)
+        return _peaks(spec, micro)
     less, more = (_peaks(replace(spec, depth=depth), micro) for depth in (few, few + period))
     further = (spec.depth - few) // period
-    moments = [
-        Counter({kind: less[phase][kind] + further * (more[phase][kind] - less[phase][kind]) for kind in more[phase]})
-        for phase in less
-        if phase != "within"  # between the last block and the first, and so is what it holds
-    ]
-    return max(moments, key=micro.size)
+    return {
+        phase: Counter({kind: less[phase][kind] + further * (held[kind] - less[phase][kind]) for kind in held})
+        for phase, held in more.items()
+        if phase in less and phase != "within"  # which is between last and first, and so is what it holds
+    }
 
 
 @lru_cache(maxsize=256)
 def _peaks(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
-    """The fullest moment of each phase: forward with the loss, backward of the last block, within, of the first, update."""
+    """See trace; and of the backward of the blocks within."""
     with FakeTensorMode(), _rows_at_once(micro.cpu), _EvenlyRouted(), LiveBytes(micro.size) as live:
         model = _weightless(spec, live)
         optimizer = make_optimizer(model, Optim())
@@ -136,7 +136,6 @@ def _peaks(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
         for layer, block in enumerate(model.decoder.blocks):
             _watch(block, micro, partial(live.enter, {spec.depth - 1: "last", 0: "first"}.get(layer, "within")))
         tokens = torch.zeros((micro.rows, micro.time // micro.ways), dtype=torch.long)
-        live.enter("forward")
         with torch.autocast("cpu", torch.bfloat16) if micro.bf16 else contextlib.nullcontext():
             scored = next_token(model, Tokens(tokens, tokens, torch.zeros_like(tokens)))
         torch.autograd.backward(scored.total)  # not its method, within which no function mode is active
@@ -173,6 +172,7 @@ def _fill_state(model: nn.Module, optimizer: torch.optim.Optimizer, live: LiveBy
     if not accumulated:
         optimizer.zero_grad(set_to_none=True)
     live.peaks.clear()
+    live.phase = "forward"
 
 
 def _watch(block: nn.Module, micro: Micro, entered: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed._tools.mem_tracker import MemTracker
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
@@ -17,10 +18,14 @@ from genus.core.errors import GenusError
 from genus.models.families import spec_of
 from genus.models.heads import LanguageModel
 from genus.plan.devices import Device, device_named
-from genus.plan.layout import Job, Layout, layouts, owned
+from genus.plan.layout import Job, Layout, layouts, memory_of, owned
 from genus.plan.outlook import Planned, make_plan, outlook
 from genus.plan.published import RUNS
 from genus.plan.recipe import Plan
+from genus.train.loop import Scored
+from genus.train.losses import Tokens, next_token
+from genus.train.optim import make_optimizer
+from genus.train.recipe import Optim
 
 GIB = Device(name="small", memory=1e9, flops={"bf16": 1e12}, link=1e10, node=4, network=1e9, watts=100)
 
@@ -100,6 +105,45 @@ def test_shares_are_those_of_tensor_parallelism(eight_ranks):
     mine = sum(parameter.to_local().numel() for parameter in model.decoder.blocks.parameters())  # type: ignore[attr-defined]
     tables = spec.embedding_parameters / 8
     assert owned(spec, Layout(tensor=4, shard=2)) == mine + tables
+
+
+@pytest.mark.parametrize("depth", [3, 5])
+def test_a_rank_holds_what_pytorch_counts(eight_ranks, depth):
+    """A step of the real model under fully_shard, counted by PyTorch's own tracker, at its fullest moment."""
+    spec = spec_of("gpt2", vocab=1024, context=128, width=96, depth=depth, heads=6)
+    with torch.device("meta"):
+        objective = Objective(LanguageModel(spec).train())
+    mesh = init_device_mesh("cpu", (8,))
+    for block in objective.model.decoder.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(objective, mesh=mesh)
+    objective.to_empty(device="cpu")
+    for parameter in objective.parameters():
+        torch.nn.init.zeros_(parameter.to_local())  # type: ignore[attr-defined]
+    optimizer = make_optimizer(objective, Optim())
+    tokens = torch.zeros((2, 128), dtype=torch.long)
+    tracker = MemTracker()
+    tracker.track_external(objective, optimizer)
+    with tracker:
+        for _ in range(2):
+            tracker.reset_mod_stats()
+            objective(Tokens(tokens, tokens, tokens)).total.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    counted = tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"]
+    job = Job(spec=spec, tokens=1, batch=16, context=128, bf16=False)
+    assert memory_of(job, Layout(shard=8, micro_batch=2), cpu=True).total == pytest.approx(counted, rel=0.02)
+
+
+class Objective(torch.nn.Module):
+    """The loss with the model, as one module to shard."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Tokens) -> Scored:
+        return next_token(self.model, batch)
 
 
 def test_every_layout_uses_every_device_and_row():
