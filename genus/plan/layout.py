@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from genus.core.errors import GenusError
 from genus.models.spec import DecoderSpec, Experts, Mlp
 from genus.plan.devices import Device
-from genus.plan.recipe import Checkpointing, Plan
+from genus.plan.recipe import Checkpointing, Plan, Tables
 
 if TYPE_CHECKING:
     from genus.plan.trace import Bytes
@@ -53,6 +53,7 @@ class Layout:
     replicate: int = 1
     micro_batch: int = 1
     checkpointing: Checkpointing = "none"
+    tables: Tables = "whole"
 
     @property
     def devices(self) -> int:
@@ -66,7 +67,8 @@ class Layout:
 
     def __str__(self) -> str:
         axes = f"tensor {self.tensor} x shard {self.shard} x replicate {self.replicate}"
-        return f"{axes}, micro-batch {self.micro_batch}, checkpointing {self.checkpointing}"
+        split = ", tables split" if self.tables == "split" else ""
+        return f"{axes}, micro-batch {self.micro_batch}, checkpointing {self.checkpointing}{split}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def layouts(job: Job, count: int, fixed: Plan) -> Iterator[Layout]:
                         replicate=data // shard,
                         micro_batch=micro_batch,
                         checkpointing=checkpointing,
+                        tables=fixed.tables,
                     )
                     if all(getattr(fixed, name) in (None, value) for name, value in asdict(layout).items()):
                         yield layout
@@ -128,16 +131,19 @@ def check(job: Job, count: int, fixed: Plan) -> None:
 def owned(spec: DecoderSpec, layout: Layout) -> float:
     """Parameters of which a device keeps the weights, gradients and moments; those in no block are cut up over all axes
     but `replicate`."""
-    here, around = share(spec, layout.tensor), _around(spec)
-    return (here.parameters - around) / layout.shard + around / (layout.shard * layout.tensor)
+    here, around = share(spec, layout), _around(spec)
+    return (here.parameters - _around(here)) / layout.shard + around / (layout.shard * layout.tensor)
 
 
-def share(spec: DecoderSpec, ways: int) -> DecoderSpec:
-    """What one of `ways` devices has of each block: a share of the heads and of the MLP. A single kv head stays whole."""
-    attention = spec.attention
+def share(spec: DecoderSpec, layout: Layout) -> DecoderSpec:
+    """What one of the devices that split products has of each block: a share of the heads and of the MLP, and of the
+    vocabulary where tables are split. A single kv head stays whole."""
+    attention, ways = spec.attention, layout.tensor
+    vocab = -(-spec.vocab // ways) if layout.tables == "split" else spec.vocab
     shared = attention.kv_heads // ways if attention.kv_heads > 1 else 1
     mlp = replace(spec.mlp, hidden=spec.mlp.hidden // ways) if isinstance(spec.mlp, Mlp) else spec.mlp
-    return replace(spec, attention=replace(attention, heads=attention.heads // ways, kv_heads=shared), mlp=mlp)
+    attention = replace(attention, heads=attention.heads // ways, kv_heads=shared)
+    return replace(spec, vocab=vocab, attention=attention, mlp=mlp)
 
 
 def memory_of(job: Job, layout: Layout, cpu: bool = False) -> Memory:
@@ -152,10 +158,11 @@ def memory_of(job: Job, layout: Layout, cpu: bool = False) -> Memory:
         checkpointing=layout.checkpointing == "full",
         accumulated=steps > 1,
         ways=layout.tensor,
+        split_tables=layout.tables == "split",
         many=layout.devices > 1,
         cpu=cpu,
     )
-    moments = trace(share(job.spec, layout.tensor), micro)
+    moments = trace(share(job.spec, layout), micro)
     hold = _hold_alone if layout.devices == 1 else partial(_hold_share, job, layout, steps > 1)
     return max((hold(phase, found) for phase, found in moments.items()), key=lambda memory: memory.total)
 
@@ -169,13 +176,14 @@ def _hold_alone(_phase: str, found: "Bytes") -> Memory:
 def _hold_share(job: Job, layout: Layout, accumulated: bool, phase: str, found: "Bytes") -> Memory:
     """Of many, one holds its part of weights, moments and gradients, and for a while what it gathers.
 
-    What is in no block is gathered for all of forward and backward, in fp32. In the backward of a block there are its
-    weights and the next's, its gradients, and in fp32 their sum on the way to its owners.
+    What is in no block is gathered for all of forward and backward, in fp32; of blocks, the weights of the one that computes
+    and of the one to come, and in the backward the gradients of the one before, in fp32, on their way to the owners.
     """
-    here, around = share(job.spec, layout.tensor), _around(job.spec)
-    block, mine, narrow = (here.parameters - around) / here.depth, owned(job.spec, layout), 2 if job.bf16 else 4
-    backward = block * (2 * narrow + narrow + 4) if phase in ("last", "within", "first") else 0.0
-    gathered = found["outer"] + backward + (4 * around if phase != "update" else 0.0)
+    here, mine, narrow = share(job.spec, layout), owned(job.spec, layout), 2 if job.bf16 else 4
+    around = _around(here)
+    block = (here.parameters - around) / here.depth
+    kept = {"forward": narrow, "last": 2 * narrow, "next": 2 * narrow + 4, "within": 2 * narrow + 4, "first": narrow + 4}
+    gathered = found["outer"] + (block * kept[phase] + 4 * around if phase in kept else 0.0)
     gradients = 4 * mine if phase in ("first", "update") else 0.0
     if (
         accumulated

@@ -6,9 +6,10 @@ from typing import Literal
 
 from genus.core.errors import GenusError
 
-__all__ = ["Checkpointing", "Plan"]
+__all__ = ["Checkpointing", "Plan", "Tables"]
 
 Checkpointing = Literal["none", "full"]
+Tables = Literal["whole", "split"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,9 @@ class Plan:
     """Rows that a device computes at once."""
     checkpointing: Checkpointing | None = None
     """Whether blocks are computed again in the backward (full) or kept (none)."""
+    tables: Tables = "whole"
+    """Tables of tokens and the head: gathered whole, as Genus does, or split by the vocabulary among tensor devices, as
+    Megatron and PaLM did."""
     utilisation: float = 0.4
     """Share of the dense peak that the run will reach, what is computed twice not counted: an assumption. Published: GPT-3
     0.21, OPT-175B 0.35, PaLM 0.46."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
@@ -48,6 +48,7 @@ class Micro:
     checkpointing: bool = False
     accumulated: bool = False  # gradients of an earlier micro-batch are there already
     ways: int = 1
+    split_tables: bool = False  # by the vocabulary among them, and so the logits; the spec has one device's share
     many: bool = False  # other devices hold most of the weights: the fullest moment is that of the other kinds
     cpu: bool = True  # the loss takes fewer rows at once there
 
@@ -109,12 +110,12 @@ class LiveBytes(TorchDispatchMode):
 
 def trace(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
     """The fullest moment of each phase of a step that is not the first: forward (with the loss), the backward of the last
-    block, of the first, update.
+    block, of the next, of the first, update.
 
     Deep models are traced at two small depths: each moment's bytes grow evenly with every further round of windows.
     """
     period = len(spec.attention.windows)
-    few = spec.depth % period + max(period, 2)
+    few = spec.depth % period + period * -(-3 // period)  # at least 3: last, next and first are not one
     if spec.depth <= few + period:
         return _peaks(spec, micro)
     less, more = (_peaks(replace(spec, depth=depth), micro) for depth in (few, few + period))
@@ -122,23 +123,27 @@ def trace(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
     return {
         phase: Counter({kind: less[phase][kind] + further * (held[kind] - less[phase][kind]) for kind in held})
         for phase, held in more.items()
-        if phase in less and phase != "within"  # which is between last and first, and so is what it holds
+        if phase in less and phase != "within"  # which is between next and first, and so is what it holds
     }
 
 
 @lru_cache(maxsize=256)
 def _peaks(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
     """See trace; and of the backward of the blocks within."""
-    with FakeTensorMode(), _rows_at_once(micro.cpu), _EvenlyRouted(), LiveBytes(micro.size) as live:
+    with FakeTensorMode(), _pretending(micro.cpu), LiveBytes(micro.size) as live:
         model = _weightless(spec, live)
         optimizer = make_optimizer(model, Optim())
         _fill_state(model, optimizer, live, micro.accumulated)
+        names = {spec.depth - 1: "last", spec.depth - 2: "next", 0: "first"}
         for layer, block in enumerate(model.decoder.blocks):
-            _watch(block, micro, partial(live.enter, {spec.depth - 1: "last", 0: "first"}.get(layer, "within")))
-        tokens = torch.zeros((micro.rows, micro.time // micro.ways), dtype=torch.long)
+            _watch(block, micro, partial(live.enter, names.get(layer, "within")))
+        tokens = targets = torch.zeros((micro.rows, micro.time // micro.ways), dtype=torch.long)
+        if micro.split_tables:
+            model.decoder.register_forward_hook(lambda _, __, hidden: hidden.repeat(1, micro.ways, 1))
+            targets = tokens.repeat(1, micro.ways)
         with torch.autocast("cpu", torch.bfloat16) if micro.bf16 else contextlib.nullcontext():
-            scored = next_token(model, Tokens(tokens, tokens, torch.zeros_like(tokens)))
-        torch.autograd.backward(scored.total)  # not its method, within which no function mode is active
+            scored = next_token(model, Tokens(tokens, targets, torch.zeros_like(tokens)))
+        scored.total.backward()
         del scored
         live.enter("update")
         optimizer.step()
@@ -215,22 +220,16 @@ class _Telling(torch.autograd.Function):
         return grad, None
 
 
-class _EvenlyRouted(TorchFunctionMode):
-    """Which expert a token meets is a value, and here are none: each expert gets its fair share."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not Tensor.bincount:
-            return func(*args, **(kwargs or {}))
-        total, count = args[0].numel(), kwargs["minlength"]
-        return SimpleNamespace(tolist=lambda: [len(range(expert, total, count)) for expert in range(count)])
-
-
 @contextlib.contextmanager
-def _rows_at_once(cpu: bool) -> Iterator[None]:
-    """Shapes pose as a CPU's, for which PyTorch needs no driver; an accelerator's loss takes all rows at once."""
-    kept = losses._CPU_ROWS
-    losses._CPU_ROWS = kept if cpu else 2**62
-    try:
+def _pretending(cpu: bool) -> Iterator[None]:
+    """Two places ask for what shapes do not tell. Which expert a token meets: here each gets its fair share. And on what
+    the loss runs: PyTorch needs no driver for a CPU's tensors alone, and an accelerator takes all rows at once.
+    """
+
+    def evenly(chosen: Tensor, minlength: int) -> SimpleNamespace:
+        total = chosen.numel()
+        return SimpleNamespace(tolist=lambda: [len(range(expert, total, minlength)) for expert in range(minlength)])
+
+    rows = losses._CPU_ROWS if cpu else 2**62
+    with mock.patch.object(Tensor, "bincount", evenly), mock.patch.object(losses, "_CPU_ROWS", rows):
         yield
-    finally:
-        losses._CPU_ROWS = kept

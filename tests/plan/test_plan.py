@@ -107,10 +107,10 @@ def test_shares_are_those_of_tensor_parallelism(eight_ranks):
     assert owned(spec, Layout(tensor=4, shard=2)) == mine + tables
 
 
-@pytest.mark.parametrize("depth", [3, 5])
-def test_a_rank_holds_what_pytorch_counts(eight_ranks, depth):
+@pytest.mark.parametrize(("vocab", "depth"), [(1024, 3), (1024, 5), (128, 4)])
+def test_a_rank_holds_what_pytorch_counts(eight_ranks, vocab, depth):
     """A step of the real model under fully_shard, counted by PyTorch's own tracker, at its fullest moment."""
-    spec = spec_of("gpt2", vocab=1024, context=128, width=96, depth=depth, heads=6)
+    spec = spec_of("gpt2", vocab=vocab, context=128, width=96, depth=depth, heads=6)
     with torch.device("meta"):
         objective = Objective(LanguageModel(spec).train())
     mesh = init_device_mesh("cpu", (8,))

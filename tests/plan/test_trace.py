@@ -1,6 +1,7 @@
 """The traced bytes against arithmetic by hand, against a whole model, and against this process."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -59,7 +60,7 @@ def test_a_block_of_gpt2_by_hand():
 ])  # fmt: skip
 def test_two_depths_tell_of_any(family, checkpointing, ways):
     """The line through two small depths ends where the whole model stands."""
-    spec = small(family, depth=7)
+    spec = small(family, depth=9)
     micro = Micro(rows=2, time=64, bf16=True, checkpointing=checkpointing, ways=ways)
     direct = _peaks(spec, micro)
     assert "within" in direct
@@ -84,6 +85,7 @@ def test_beside_what_a_process_grows_by():
     """The bar of bench/plan.py, for one small shape in a process of its own, where a library's buffers weigh more."""
     bench = Path(__file__).resolve().parents[2] / "bench" / "plan.py"
     command = [sys.executable, str(bench), "--shapes", "1.9M", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    there = {**os.environ, "PYTHONPATH": str(bench.parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=there)
     (found,) = json.loads(done.stdout.splitlines()[-1])["results"]
     assert found["tight"] / found["planned"] == pytest.approx(1, abs=0.15)
