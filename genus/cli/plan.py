@@ -192,8 +192,7 @@ def _text(what: str, found: "Planned", seen: "dict[str, Outlook]", run: "Publish
 
 def _memory(found: "Planned") -> list[str]:
     """The bytes of each device as a table."""
-    kinds = {name: value for name, value in asdict(found.memory).items() if value}
-    rows = [("memory of a device, GB", ""), *((name, _gb(value)) for name, value in kinds.items())]
+    rows = [("GB on a device, when fullest", ""), *((name, _gb(value)) for name, value in asdict(found.memory).items())]
     share = found.memory.total / found.device.memory
     return aligned([*rows, (f"in all ({share:.0%} of {_gb(found.device.memory)})", _gb(found.memory.total))])
 
