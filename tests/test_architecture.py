@@ -13,8 +13,8 @@ from genus.models.families import FAMILIES
 PACKAGE = Path(__file__).resolve().parents[1] / "genus"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # A package imports only from those before it, and from itself.
-LAYERS = ("core", "tokenizers", "data", "models", "tasks", "parallel", "train", "engine", "align", "evaluate", "retrieve",
-          "serve", "cli")  # fmt: skip
+LAYERS = ("core", "tokenizers", "data", "models", "tasks", "parallel", "train", "plan", "engine", "align", "evaluate",
+          "retrieve", "serve", "cli")  # fmt: skip
 VAGUE = {"utils", "util", "helpers", "helper", "base", "common", "misc", "manager", "handler"}
 
 

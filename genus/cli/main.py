@@ -35,6 +35,7 @@ COMMANDS = {
     "run": "Execute a folder of stage recipes in order, skipping what is done.",
     **STAGES,
     "export": "Write a checkpoint of a run as a model folder.",
+    "plan": "Say what a run needs before it starts: memory, layout, time, energy, cost.",
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",

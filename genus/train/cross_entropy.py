@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genus.models.heads import Readout
 
-__all__ = ["cross_entropy"]
+__all__ = ["chunk_rows", "cross_entropy"]
 
 _CPU_ROWS = 256  # tokens of a chunk; at a vocabulary of 8,192 its logits are 8 MiB
 _LOGITS = 2**27  # of a chunk elsewhere: 512 MiB
@@ -29,13 +29,18 @@ def cross_entropy(read: Readout, targets: Tensor, z_loss: float = 0.0) -> tuple[
     return sums
 
 
+def chunk_rows(device: str, vocab: int) -> int:
+    """Tokens whose logits are made at once."""
+    return _CPU_ROWS if device == "cpu" else max(1, _LOGITS // vocab)
+
+
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
         hidden, table, bias, scale, targets, z_loss, wanted = inputs
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        rows = _CPU_ROWS if kind == "cpu" else max(1, _LOGITS // len(table))
+        rows = chunk_rows(kind, len(table))
         losses, slopes = [], [None if part is None or not wanted else torch.zeros_like(part) for part in inputs[:3]]
         with torch.autocast(kind, enabled=False):
             narrow = table.to(dtype)
