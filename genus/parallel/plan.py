@@ -11,14 +11,17 @@ from genus.models.spec import DecoderSpec, Experts
 
 __all__ = ["SPLITS", "Split", "placements", "splits"]
 
-Split = Literal["columns", "rows", "tokens"]
-"""Columns: of the outputs, each rank makes a share. Rows: of the inputs, each adds up a share. Tokens: of the stream."""
+Split = Literal["columns", "rows", "tokens", "heads"]
+"""Columns: of the outputs, each rank makes a share. Rows: of the inputs, each adds up a share. Tokens: of the stream.
+Heads: each rank's own."""
 
 SPLITS: dict[str, Split] = {  # of a block
     "attention.q": "columns",
     "attention.k": "columns",
     "attention.v": "columns",
     "attention.sinks": "columns",
+    "attention.q_norm": "heads",
+    "attention.k_norm": "heads",
     "attention.out": "rows",
     "mlp.up": "columns",
     "mlp.gate": "columns",

@@ -37,6 +37,7 @@ _STYLES: dict[str, Callable[[], Any]] = {
     "columns": ColwiseParallel,
     "rows": partial(RowwiseParallel, output_layouts=Shard(1)),
     "tokens": partial(SequenceParallel, use_local_output=True),
+    "heads": partial(SequenceParallel, sequence_dim=2, use_local_output=True),
 }
 
 

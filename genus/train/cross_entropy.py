@@ -52,7 +52,8 @@ class _CrossEntropy(torch.autograd.Function):
                 if wanted:
                     _add(slopes, chunk, slope.mul_(scale) if scale != 1 else slope, (part, narrow))
         ctx.save_for_backward(*slopes)
-        loss, z = torch.stack(losses).sum(0)
+        sums = torch.stack(losses).sum(0)
+        loss, z = sums[0].clone(), sums[1].clone()  # FSDP hangs its hooks on what is no view
         ctx.mark_non_differentiable(z)
         return loss, z
 

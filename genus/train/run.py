@@ -252,8 +252,8 @@ class _Run:
 
     def _mfu(self, speed: float) -> float | None:
         """Model FLOP utilisation at `speed` tokens/s, of what a matrix product reaches (PaLM, arXiv 2204.02311, B)."""
-        flop = self.phase.facts.get("flop")
-        return flop and round(flop * speed / self.machine["matmul_flops"], 4)
+        flop, peak = self.phase.facts.get("flop"), self.machine.get("matmul_flops")  # the first rank alone measures
+        return round(flop * speed / (peak * self.ranks.world), 4) if flop and peak else None
 
     def _note(self, step: Step, spent: float) -> str:
         """For the live bar."""

@@ -30,6 +30,7 @@ FAMILIES = {  # what each has that others have not
     "gpt_neox": ["tensor-2"],  # attention and MLP side by side
     "palm": ["shard-2-tensor-2"],  # one head of keys and values, kept whole
     "sinks": ["tensor-2"],
+    "modern": ["shard-2-tensor-2"],  # norms on queries and keys
     "gpt_oss": ["shard-2"],  # experts, and the loss that balances them
 }
 CASES = [(family, layout) for family, layouts in FAMILIES.items() for layout in layouts]

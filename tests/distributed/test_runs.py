@@ -38,7 +38,10 @@ def home(tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared = {"shards": str(tiny_shards), "recipe": {"every": {"validate": 4, "sample": 8, "checkpoint": 4}}}
     one = {**job("one", {}), "out": str(home / "one"), **shared}
     train(one)
+    muon = {"recipe": {**shared["recipe"], "optim": {"kind": "muon"}}, "model": {"family": "modern"}}
+    train({**one, **muon, "out": str(home / "muon")})
     jobs = [
+        job("muon-four", FOUR, **muon),
         job("two", TWO),
         job("four", FOUR),
         job("cut", TWO, recipe={"micro_batch": 1}),
@@ -73,6 +76,11 @@ def test_the_curve_is_that_of_one_process(home, name):
     weights, expected = (load_file(home / run / "model/model.safetensors") for run in (name, "one"))
     for key, tensor in expected.items():
         torch.testing.assert_close(weights[key], tensor, atol=2e-4, rtol=0)
+
+
+def test_muon_turns_whole_matrices_of_which_each_rank_holds_a_part(home):
+    assert losses(home / "muon-four") == pytest.approx(losses(home / "muon"), rel=2e-5)
+    assert losses(home / "muon")[-1] < losses(home / "muon")[0] - 0.1
 
 
 def test_the_curve_falls(home):

@@ -39,14 +39,14 @@ from tests.train.tiny import tiny_recipe
 CPU = torch.device("cpu")
 TIME, ROWS, VOCAB = 32, 8, 323
 MACHINE = {  # measuring a real one takes as long as a job
-    "device": "cpu", "name": "test", "system": "Linux", "threads": 1, "torch": "", "python": "", "matmul_flops": 1e9
+    "device": "cpu", "name": "test", "system": "Linux", "threads": 1, "torch": "", "python": "", "precision": "fp32", "matmul_flops": 1e9,
 }  # fmt: skip
 
 
 def spec_of(family: str) -> tuple[DecoderSpec, Any]:
     """A small model; "sinks" is a spec of no family: gpt_oss's attention with a dense MLP."""
     found = family_named("gpt_oss" if family == "sinks" else family)
-    shared = {"kv_heads": 2} if family in ("llama", "sinks", "gpt_oss") else {}
+    shared = {"kv_heads": 2} if family in ("llama", "sinks", "gpt_oss", "modern") else {}
     spec = found.spec(Shape(vocab=VOCAB, context=TIME, width=48, depth=3, heads=4, hidden=20, **shared))
     if family == "sinks":
         spec = replace(spec, mlp=Mlp(hidden=20, activation="relu"))
@@ -134,7 +134,7 @@ def recipe_of(job: dict[str, Any]) -> Any:
     model = {"family": "llama", "context": 32, "width": 24, "depth": 2, "heads": 4, "kv_heads": 2, **job.get("model", {})}
     changes["model"] = ModelRecipe(**model)
     changes["parallel"] = Parallel(**job["parallel"])
-    changes["optim"] = Optim(lr=3e-3, clip=0.5)
+    changes["optim"] = Optim(**{"lr": 3e-3, "clip": 0.5, **changes.get("optim", {})})
     return tiny_recipe(Path(job["shards"]), Path(job["out"]), steps=8, **changes)  # dropout is off unless asked for
 
 
@@ -142,8 +142,8 @@ def disturb(job: dict[str, Any], rank: int) -> None:
     """What happens to one rank in this job."""
     original, write = _Run._record, checkpoint.write_parts
 
-    def signalled(self: _Run, step: Any) -> None:
-        original(self, step)
+    def signalled(self: _Run, step: Any, spent: float) -> None:
+        original(self, step, spent)
         if step.number == 3:
             signal.raise_signal(signal.SIGUSR1)
 
@@ -174,7 +174,7 @@ def main(folder: Path) -> None:
 
 
 def attempt(job: dict[str, Any], folder: Path, rank: int, port: int) -> int:
-    run_module.describe = lambda _: MACHINE
+    run_module.describe = lambda *_: MACHINE
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(job["world"]), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     disturb(job, rank)
     try:

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from genus.cli import main as cli
 from genus.core.errors import GenusError, Stopped
 from genus.core.files import read_json
-from genus.train import pretrain as pretrain_module
+from genus.parallel.shard import Objective
 from genus.train import run as run_module
 from genus.train.journal import read_journal
 from genus.train.logbook import Logbook, circumstances, note, quoted
@@ -212,20 +212,15 @@ def test_a_stop_by_signal_and_a_restart(tiny_shards, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("poisoned", [{3}, set(range(3, 20))], ids=["one", "ten in a row"])
 def test_poisoned_batches_leave_their_entries(tiny_shards, tmp_path, monkeypatch, poisoned):
-    make, calls = pretrain_module._loss, []
+    loss, calls = Objective.forward, []
 
-    def loss_of(*arguments):
-        loss = make(*arguments)
+    def poison(self, batch):
+        calls.append(1)
+        scored = loss(self, batch)
+        step = (len(calls) + 1) // 2  # two micro-batches a step
+        return Scored(scored.total * float("nan"), scored.weight) if step in poisoned else scored
 
-        def poison(batch):
-            calls.append(1)
-            scored = loss(batch)
-            step = (len(calls) + 1) // 2  # two micro-batches a step
-            return Scored(scored.total * float("nan"), scored.weight) if step in poisoned else scored
-
-        return poison
-
-    monkeypatch.setattr(pretrain_module, "_loss", loss_of)
+    monkeypatch.setattr(Objective, "forward", poison)
     if len(poisoned) == 1:
         pretrain(tiny_recipe(tiny_shards, tmp_path, steps=5))
         assert "(1 skipped)" in entries(tmp_path, "end")[0]
