@@ -125,7 +125,7 @@ def _compare(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def _tune(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, recipe, rates in (("gpt2", GPT2, (2e-3, 4e-3, 8e-3, 1.6e-2)), ("modern", MODERN, (6e-3, 1.2e-2, 2.4e-2))):
+    for name, recipe, rates in (("gpt2", GPT2, (4e-3, 8e-3, 1.6e-2)), ("modern", MODERN, (1.2e-2, 2.4e-2))):
         for lr in rates:
             out = folder / f"{name}-{lr}"
             changed = {**recipe, "optim": replace(recipe["optim"], lr=lr)}
