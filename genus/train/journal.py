@@ -52,7 +52,7 @@ class Journal:
 
     def _replace(self, records: list[dict[str, Any]]) -> None:
         self._last = {key: record["step"] for record in records if "abandoned" not in record for key in record}
-        if self.path.exists():
+        if self.kept and self.path.exists():
             write_text(self.path, "".join(map(_line, records)))
 
 
