@@ -70,7 +70,7 @@ def _recipe_row(path: Path, recipe: Pretrain) -> tuple[str, ...]:
         _count(spec.parameters),
         _count(recipe.tokens) if recipe.tokens else f"{recipe.epochs} x",
         (f"{sizes[0]} to " if len(sizes) > 1 else "") + f"{recipe.batch:,} x {spec.context:,}",
-        f"{recipe.optim.lr * 1e4:.3g}e-4" + (", adafactor" if recipe.optim.kind == "adafactor" else ""),
+        f"{recipe.optim.lr * 1e4:.3g}e-4" + (f", {recipe.optim.kind}" if recipe.optim.kind != "adamw" else ""),
         f"{_count(course.warmup_tokens)}, {course.decay}{end}",
     )
 

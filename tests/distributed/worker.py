@@ -39,7 +39,8 @@ from tests.train.tiny import tiny_recipe
 CPU = torch.device("cpu")
 TIME, ROWS, VOCAB = 32, 8, 323
 MACHINE = {  # measuring a real one takes as long as a job
-    "device": "cpu", "name": "test", "system": "Linux", "threads": 1, "torch": "", "python": "", "precision": "fp32", "matmul_flops": 1e9,
+    "device": "cpu", "name": "test", "system": "Linux", "threads": 1, "torch": "", "python": "", "precision": "fp32",
+    "matmul_flops": 1e9,
 }  # fmt: skip
 
 

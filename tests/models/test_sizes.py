@@ -54,8 +54,8 @@ COUNTS = {
     "gpt-oss-20b": 20_914_757_184,
     "gpt-oss-120b": 116_829_156_672,
     # ours: two tables, 12 or 24 blocks of 12 width^2, their two norms and two of a head of 64, and the last norm
-    "modern-124m": 2 * 50257 * 768 + 12 * (12 * 768**2 + 2 * 768 + 2 * 64) + 768,
-    "modern-355m": 2 * 50257 * 1024 + 24 * (12 * 1024**2 + 2 * 1024 + 2 * 64) + 1024,
+    "modern-162m": 2 * 50257 * 768 + 12 * (12 * 768**2 + 2 * 768 + 2 * 64) + 768,
+    "modern-405m": 2 * 50257 * 1024 + 24 * (12 * 1024**2 + 2 * 1024 + 2 * 64) + 1024,
 }
 # Published in words only: (billions, and how far the word may be rounded)
 ROUNDED = {

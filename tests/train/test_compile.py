@@ -6,7 +6,7 @@ import pytest
 
 from genus.core.errors import GenusError
 from genus.train.journal import read_journal
-from genus.train.machine import use_compile
+from genus.train.machine import compiled, use_compile
 from genus.train.pretrain import pretrain
 from tests.train.tiny import tiny_recipe
 
@@ -34,3 +34,32 @@ def test_compiling_without_a_compiler_is_said(monkeypatch):
     with pytest.raises(GenusError, match=r"C\+\+ compiler"):
         use_compile("on", torch.device("cpu"), 1e20)
     assert not use_compile("auto", torch.device("cpu"), 1e20)
+
+
+def test_a_compiler_that_fails_is_done_without_unless_it_was_asked_for(monkeypatch, capsys):
+    import torch
+
+    calls = []
+
+    def broken(_module):
+        def call(*_inputs):
+            calls.append(1)
+            raise torch._dynamo.exc.TorchDynamoException("no such header\nand much more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    double = compiled(lambda x: 2 * x, "auto")
+    assert [double(3), double(4)] == [6, 8]
+    assert len(calls) == 1  # not asked again
+    said = capsys.readouterr().err
+    assert said.count("no such header") == 1 and "much more" not in said
+    with pytest.raises(GenusError, match=r"no such header.*compile = off"):
+        compiled(lambda x: 2 * x, "on")(3)
+
+
+def test_auto_compiles_what_runs_long_enough(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/g++")
+    assert use_compile("auto", torch.device("cpu"), 1e14) and not use_compile("auto", torch.device("cpu"), 1e12)

@@ -11,8 +11,8 @@ from genus.models.rules import Rename, renames
 from genus.models.spec import DecoderSpec, Mlp, Norm, Rotary
 
 _SIZES = {  # width, depth, heads, context; with GPT-2's vocabulary
-    "modern-124m": (768, 12, 12, 1024),
-    "modern-355m": (1024, 24, 16, 1024),
+    "modern-162m": (768, 12, 12, 1024),
+    "modern-405m": (1024, 24, 16, 1024),
 }
 
 _NAMES: Names = {
