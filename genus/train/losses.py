@@ -39,7 +39,8 @@ def next_token(
     """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
-    hidden = (decoder or model.decoder)(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
+    decode = model.decoder if decoder is None else decoder
+    hidden = decode(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
     loss, squares = cross_entropy(model.read(hidden), batch.targets.flatten(), z_loss)
     stats = {} if model.decoder.rms is None or not model.training else {"activation_rms": model.decoder.rms}
     scored = Scored(loss, batch.targets.numel(), {**stats, "z_loss": squares} if z_loss else stats)

@@ -19,9 +19,6 @@ from genus.train.recipe import Precision, Switch
 __all__ = ["autocast", "compiled", "describe", "pick_device", "use_bf16", "use_compile"]
 
 
-_COMPILE_FROM = 1e13  # FLOP on a CPU: some two minutes on two cores, of which compiling takes 20 s and saves 15%
-
-
 def pick_device() -> torch.device:
     """The accelerator, where there is one that this build of PyTorch can use."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -39,16 +36,15 @@ def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextMana
     return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
-def use_compile(switch: Switch, device: torch.device, flop: float) -> bool:
-    """Whether to compile the step of a run of so many operations. Raises GenusError for "on" without a C++ compiler.
+def use_compile(switch: Switch, device: torch.device) -> bool:
+    """Whether to compile the step. Raises GenusError for "on" without a C++ compiler.
 
-    Asked of the operations and not of a clock, so that a run that goes on computes as it began.
+    "auto" leaves a CPU's step as it is: compiled it is no faster at GPT-2's shapes (records/0002-peers.md).
     """
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     if switch == "on" and not compiler:
         raise GenusError("compile = on needs a C++ compiler (g++ or clang++); install one, or use compile = auto")
-    pays = device.type == "cuda" or flop > _COMPILE_FROM
-    return switch == "on" or (switch == "auto" and pays and compiler is not None)
+    return switch == "on" or (switch == "auto" and device.type == "cuda" and compiler is not None)
 
 
 def compiled(module: Callable[..., Tensor], switch: Switch) -> Callable[..., Tensor]:

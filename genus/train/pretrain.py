@@ -24,6 +24,7 @@ from genus.parallel.mesh import Ranks, by_tokens, joined
 from genus.parallel.recipe import check_layout
 from genus.parallel.shard import Objective, fill, let_go, shard, whole
 from genus.tokenizers.tokenizer import Tokenizer
+from genus.train.allocator import keep_freed_memory
 from genus.train.card import model_card
 from genus.train.checkpoint import checkpoints, stored_model
 from genus.train.loop import Scored
@@ -48,6 +49,8 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
     Raises GenusError before any work for a recipe, shards or folder that do not fit; Stopped when asked to stop.
     """
     device = pick_device()
+    if device.type == "cpu":
+        keep_freed_memory()
     with joined(recipe.parallel, device) as ranks:
         shards = open_shards(recipe.shards)
         shards.verify()
@@ -56,7 +59,7 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
         rows = Rows(shards.stream("train"), spec.context, recipe.seed, mask_documents=recipe.mask_documents)
         tokens = recipe.tokens or recipe.epochs * len(rows) * spec.context
         flop = spec.training_flop(spec.context)  # a token's
-        objective = _objective(recipe, spec, ranks, use_compile(recipe.compile, device, flop * tokens))
+        objective = _objective(recipe, spec, ranks, use_compile(recipe.compile, device))
         model = objective.model
         initialise(model, family.init(spec), recipe.seed, fill)
         torch.manual_seed(recipe.seed + 1_000_003 * ranks.rank)  # dropout draws from here on

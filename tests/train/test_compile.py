@@ -32,8 +32,8 @@ def test_compiling_without_a_compiler_is_said(monkeypatch):
 
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(GenusError, match=r"C\+\+ compiler"):
-        use_compile("on", torch.device("cpu"), 1e20)
-    assert not use_compile("auto", torch.device("cpu"), 1e20)
+        use_compile("on", torch.device("cpu"))
+    assert not use_compile("auto", torch.device("cpu"))
 
 
 def test_a_compiler_that_fails_is_done_without_unless_it_was_asked_for(monkeypatch, capsys):
@@ -56,10 +56,3 @@ def test_a_compiler_that_fails_is_done_without_unless_it_was_asked_for(monkeypat
     assert said.count("no such header") == 1 and "much more" not in said
     with pytest.raises(GenusError, match=r"no such header.*compile = off"):
         compiled(lambda x: 2 * x, "on")(3)
-
-
-def test_auto_compiles_what_runs_long_enough(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/g++")
-    assert use_compile("auto", torch.device("cpu"), 1e14) and not use_compile("auto", torch.device("cpu"), 1e12)
