@@ -1,4 +1,4 @@
-"""What a model trained from scratch today is made of, as ablations here found it to pay: records/0005. Against LLaMA:
+"""What a model trained from scratch today is made of; how soon it reaches GPT-2's loss is in records/0005. Against LLaMA:
 queries and keys are normalised by head, and the MLP is a plain one with a squared ReLU. Published by nobody at these sizes;
 its folders are of the architecture of Apertus (arXiv 2509.14233), which has the same parts but another activation."""
 
