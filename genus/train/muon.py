@@ -59,7 +59,8 @@ class Muon(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(parameter)
         momentum: Tensor = state["momentum"]
         if refused is not None:  # the gradient may not be finite: as if it had been what is expected
-            gradient = torch.where(refused.bool(), momentum, gradient)
+            held = local(gradient)  # of many ranks each decides for its part: `refused` is no DTensor
+            held.copy_(torch.where(refused.bool(), local(momentum), held))
         return gradient.lerp(momentum.lerp_(gradient, 1 - _MOMENTUM), _MOMENTUM)
 
 
