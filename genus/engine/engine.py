@@ -1,0 +1,191 @@
+"""The engine: requests in, tokens and text out, a step at a time. One way to generate and to score for everybody.
+
+A step is: schedule, read, choose, tell. What a request gets does not depend on who else is there. Not here: HTTP, threads.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from genus.core.errors import GenusError
+from genus.engine.pages import Cache
+from genus.engine.request import Event, Finish, Request, TokenScore
+from genus.engine.sample import choose
+from genus.engine.schedule import Branch, Limits, Scheduler, Work
+from genus.engine.telling import Telling
+from genus.tokenizers.tokenizer import Tokenizer
+
+__all__ = ["Engine", "Reader"]
+
+
+class Reader(Protocol):
+    """What reads: see engine.paged.PagedModel."""
+
+    cache: Cache
+
+    def read(self, work: Sequence[Work], wanted: Sequence[int]) -> Tensor: ...
+
+    def copy(self, pages: Iterable[tuple[int, int, int]]) -> None: ...
+
+
+class Engine:
+    """Many requests at once over one model. Not for several threads: one calls `add`, `step` and `abort` in turns.
+
+    `tokenizer` is needed for text and stop strings; without it, events have tokens alone. `guesses` is how many tokens are
+    read ahead where a text repeats itself; it changes the speed and never what is said.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        tokenizer: Tokenizer | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        guesses: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reader, self.tokenizer, self.guesses, self.clock = reader, tokenizer, guesses, clock
+        self.scheduler = Scheduler(reader.cache, limits)
+        self.requests: dict[int, list[Telling]] = {}  # choices that are not over
+        self._count = 0
+        self._untold: list[Event] = []  # of others, met by a stream
+
+    def add(self, request: Request) -> int:
+        """Queue a request; its number. Raises GenusError for one that can never run."""
+        if request.sampling.stop and self.tokenizer is None:
+            raise GenusError("stop strings need a tokenizer; put tokenizer.json into the model's folder, or use `ends`")
+        self._count += 1
+        first = Branch(self._count, request, 0, list(request.prompt))
+        self.scheduler.add(first)
+        self.requests[self._count] = [Telling(first, self.tokenizer)]
+        return self._count
+
+    def abort(self, number: int, finish: Finish = "aborted") -> list[Event]:
+        """Give up what is not over of a request; its pages are free at once. Unknown numbers are over already."""
+        return [self._end(telling, finish) for telling in list(self.requests.get(number, ()))]
+
+    def step(self) -> list[Event]:
+        """Do one step; what it brought. Nothing to do is no error, and brings nothing."""
+        events, self._untold = self._untold + self._expire(), []
+        for tellings in self.requests.values() if self.guesses else ():
+            for telling in tellings:
+                telling.guess(self.guesses)
+        work = self.scheduler.plan()
+        for some, logits in self._read(work):
+            if isinstance(logits, Exception):
+                events += self._fail(some[0].branch.number, f"the model failed: {logits}")
+            else:
+                events += self._choose(some, logits)
+        return events
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """Run a request to its end, beside all others; its events. Giving up the iterator aborts it.
+
+        Events of others wait for the next `step` that somebody else makes.
+        """
+        number = self.add(request)
+        others: list[Event] = []
+        try:
+            while number in self.requests:
+                events = self.step()
+                others += (event for event in events if event.request != number)
+                yield from (event for event in events if event.request == number)
+        finally:
+            self._untold += others
+            self.abort(number)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or running."""
+        return not self.requests
+
+    def check(self) -> None:
+        """When idle: every page is free or known, each once, and nothing is promised. Raises AssertionError."""
+        assert self.idle and not self.scheduler.running and not self.scheduler.waiting, "not idle"
+        assert self.scheduler.cache.at_rest, "pages leaked"
+
+    def _expire(self) -> list[Event]:
+        now, events = self.clock(), []
+        for number, tellings in list(self.requests.items()):
+            request = tellings[0].branch.request
+            if request.timeout is not None and now - request.since > request.timeout:
+                events += self.abort(number, "deadline")
+        return events
+
+    def _read(self, work: list[Work]) -> Iterator[tuple[list[Work], Tensor | Exception]]:
+        """The logits of a step's work; should it fail as a whole, of each alone, so that only who causes it is hit."""
+        if not work:
+            return
+        try:
+            yield work, self.reader.read(work, [_wanted(each) for each in work])
+        except Exception as error:
+            if len(work) == 1:
+                yield work, error
+                return
+            for each in work:
+                if each.branch.table is not None:
+                    yield from self._read([each])
+
+    def _choose(self, work: list[Work], logits: Tensor) -> list[Event]:
+        """Take what was read as cached, choose the next tokens of all whose known tokens are, and tell them."""
+        events: list[Event] = []
+        picks: list[tuple[Telling, Tensor]] = []  # rows of logits to choose from: after the last token, after each guess
+        for each, part in zip(work, logits.split([_wanted(each) for each in work]), strict=True):
+            branch, first = each.branch, self._telling(each.branch)
+            self.scheduler.read(branch, each.start + each.count - max(0, each.guessed))
+            first.hear(each, part)
+            if each.guessed >= 0 and branch.request.max_tokens:
+                picks += [(telling, part[-1 - each.guessed :]) for telling in self._fork(first)]
+            elif each.guessed >= 0:
+                events.append(self._end(first, "length"))
+        if picks:
+            events += self._pick(picks)
+        return events
+
+    def _pick(self, picks: list[tuple[Telling, Tensor]]) -> list[Event]:
+        """Choose for all at once. A guess that is what was chosen is read already, so the row after it counts too."""
+        rows = [row for telling, part in picks for row in telling.rows(len(part))]
+        logits = torch.cat([part for _, part in picks])
+        tokens, events, first = choose(logits, rows), [], 0
+        for telling, part in picks:
+            chosen = tokens[first : first + len(part)]
+            finish, error = telling.say(chosen, part)
+            self.scheduler.read(telling.branch, len(telling.branch.tokens) - 1)
+            events.append(telling.event(error=error) if finish is None else self._end(telling, finish, error))
+            first += len(part)
+        return events
+
+    def _fork(self, telling: Telling) -> list[Telling]:
+        """The choices that go on from here: this one, and the first time that its prompt is read, all others."""
+        branch = telling.branch
+        if branch.forked or branch.request.n == 1:
+            return [telling]
+        others, copies = self.scheduler.fork(branch)
+        self.reader.copy(copies)
+        tellings = [telling, *(telling.fork(other) for other in others)]
+        self.requests[branch.number] = list(tellings)
+        return tellings
+
+    def _telling(self, branch: Branch) -> Telling:
+        return next(telling for telling in self.requests[branch.number] if telling.branch is branch)
+
+    def _fail(self, number: int, error: str) -> list[Event]:
+        return [self._end(telling, "error", error) for telling in list(self.requests.get(number, ()))]
+
+    def _end(self, telling: Telling, finish: Finish, error: str = "") -> Event:
+        """The choice is over: its pages are free at once."""
+        number = telling.branch.number
+        self.scheduler.remove(telling.branch)
+        self.requests[number].remove(telling)
+        if not self.requests[number]:
+            del self.requests[number]
+        return telling.event(finish, error)
+
+
+def _wanted(work: Work) -> int:
+    """Rows of logits that are needed: of the prompt, to score it; after the last known token and each guess, to choose."""
+    if work.branch.request.echo and work.start < len(work.branch.request.prompt):
+        return work.count
+    return max(0, 1 + work.guessed)

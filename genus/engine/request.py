@@ -1,0 +1,70 @@
+"""What is asked of the engine, and what it says. No tensors here."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from genus.core.errors import GenusError
+from genus.engine.sampling import Sampling
+
+__all__ = ["Event", "Finish", "Request", "TokenScore"]
+
+Finish = Literal["stop", "length", "aborted", "deadline", "error"]
+"""Why a choice ended: an ending token or a stop string; max_tokens or the context; abort(); its deadline; the model failed."""
+
+
+class TokenScore(NamedTuple):
+    """log p of one token given those before it, in nats, raw: before temperature and all that narrows the choice."""
+
+    token: int
+    log_prob: float | None  # None of a text's first token, which nothing precedes
+    top: tuple[tuple[int, float], ...] = ()  # the likeliest tokens and theirs, as many as were asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One prompt and what to do with it. `n` choices share the prompt's pages and differ by their randomness."""
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    """0 only reads the prompt, for `echo`."""
+    sampling: Sampling = Sampling()  # noqa: RUF009 - frozen
+    n: int = 1
+    ends: frozenset[int] = frozenset()
+    """Tokens after which a choice is over; they are not part of it."""
+    log_probs: int | None = None
+    """Score each new token, and tell this many of the likeliest; None tells nothing."""
+    echo: bool = False
+    """Score the prompt too, with as many of the likeliest."""
+    salt: str = ""
+    """Only requests with equal salts share pages."""
+    timeout: float | None = None
+    """Seconds from now on after which it is given up."""
+    since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if not self.prompt:
+            raise GenusError("the prompt is empty; give at least one token")
+        if self.max_tokens < 0 or (self.max_tokens == 0 and not self.echo):
+            raise GenusError(f"max_tokens = {self.max_tokens} is out of range; choose 1 or more (0 goes with echo)")
+        if self.n < 1 or (self.log_probs is not None and self.log_probs < 0):
+            raise GenusError(f"n = {self.n} must be at least 1, and log_probs = {self.log_probs} at least 0; correct it")
+
+    @property
+    def most(self) -> int:
+        """Tokens of a choice at its longest whose keys and values are kept: the last is never read."""
+        return len(self.prompt) + max(0, self.max_tokens - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What a step brought for one choice of one request: `tokens` that are new, their text, perhaps its end."""
+
+    request: int
+    choice: int = 0
+    tokens: tuple[int, ...] = ()
+    text: str = ""
+    scores: tuple[TokenScore, ...] = ()
+    prompt_scores: tuple[TokenScore, ...] = ()  # with `echo`, once, before anything new
+    finish: Finish | None = None
+    error: str = ""

@@ -1,0 +1,202 @@
+"""Who reads which tokens in the next step. No tensors, no text, no clock here.
+
+Each step has a budget of tokens. Those who generate come first, a token each and what they guess; what is left reads prompts
+piece by piece, the oldest first. A newcomer is admitted when the cache can promise it all the pages that it may ever need;
+so nobody who was admitted has to stop. With `optimistic`, only its prompt's pages must be there, and when pages run out, the
+youngest starts over later, with equal results.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from genus.core.errors import GenusError
+from genus.engine.pages import Cache, Table
+from genus.engine.request import Request
+
+__all__ = ["Branch", "Limits", "Scheduler", "Work"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much the engine takes on at once."""
+
+    budget: int = 512
+    """Tokens that a step reads at most."""
+    beside: int = 64
+    """Tokens of prompts that a step reads at most while others generate, which it slows."""
+    most: int = 64
+    """Choices that are generated at once."""
+    optimistic: bool = False
+    """Admit by the prompt alone, and let the youngest start over when pages run out."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.beside <= self.budget and 1 <= self.most <= self.budget):
+            raise GenusError(
+                f"beside = {self.beside} and most = {self.most} must lie from 1 to budget = {self.budget}; correct them"
+            )
+
+
+@dataclass(eq=False)
+class Branch:
+    """One of a request's choices, in the making. `tokens` are the prompt and what was said; `computed` of them are cached."""
+
+    number: int
+    request: Request
+    choice: int
+    tokens: list[int]
+    computed: int = 0
+    table: Table | None = None
+    guesses: list[int] = field(default_factory=list)  # what may come next, to be read along (engine/guess.py)
+    forked: bool = False  # the other choices of the request are there
+
+    @property
+    def said(self) -> Sequence[int]:
+        """Tokens after the prompt."""
+        return self.tokens[len(self.request.prompt) :]
+
+    @property
+    def generating(self) -> bool:
+        """Whether only the newest token is still to be read."""
+        return self.computed == len(self.tokens) - 1 and len(self.tokens) > len(self.request.prompt)
+
+
+class Work(NamedTuple):
+    """Read `count` tokens of a branch (its guesses among them) from place `start` on."""
+
+    branch: Branch
+    start: int
+    count: int
+
+    @property
+    def tokens(self) -> list[int]:
+        """What is read."""
+        end = self.start + self.count
+        known = self.branch.tokens[self.start : end]
+        return known + self.branch.guesses[: self.count - len(known)]
+
+    @property
+    def guessed(self) -> int:
+        """How many of them are guesses; negative where known tokens are left, so that none can be chosen yet."""
+        return self.start + self.count - len(self.branch.tokens)
+
+
+class Scheduler:
+    """The queue and those who run."""
+
+    def __init__(self, cache: Cache, limits: Limits) -> None:
+        self.cache, self.limits = cache, limits
+        self.waiting: deque[Branch] = deque()
+        self.running: list[Branch] = []  # the oldest first
+        self.preempted = 0  # times that somebody had to start over
+
+    def add(self, branch: Branch) -> None:
+        """Queue the first branch of a request. Raises GenusError for one that can never be admitted."""
+        request = branch.request
+        if request.n > self.limits.most:
+            raise GenusError(f"n = {request.n} is more than the {self.limits.most} choices that run at once; ask for fewer")
+        for pages, need in zip(self.cache.groups, self._need(branch, alone=True), strict=True):
+            if need > pages.count:
+                tokens = len(request.prompt) + request.max_tokens
+                raise GenusError(
+                    f"a request of {request.n} x {tokens} tokens needs {need} pages and the cache has {pages.count}; "
+                    "shorten it, or give the cache more memory"
+                )
+        self.waiting.append(branch)
+
+    def plan(self) -> list[Work]:
+        """The next step's work, with pages for it; empty when there is nothing to do."""
+        self._admit()
+        work: list[Work] = []
+        left = self.limits.budget
+        for branch in list(self.running):
+            if branch.generating and branch.table is not None:
+                count = min(1 + len(branch.guesses), max(1, left - len(self.running)))
+                left -= self._give(work, branch, count)
+        if work:
+            left = min(left, self.limits.beside)
+        for branch in list(self.running):
+            if left > 0 and not branch.generating and branch.table is not None:
+                left -= self._give(work, branch, min(left, len(branch.tokens) - branch.computed))
+        return [each for each in work if each.branch.table is not None]  # without who was preempted since
+
+    def fork(self, branch: Branch) -> tuple[list[Branch], list[tuple[int, int, int]]]:
+        """The other choices of a request whose prompt is read, and the pages to copy: (group, from, to)."""
+        branch.forked, others, copies = True, [], []
+        for choice in range(1, branch.request.n):
+            assert branch.table is not None
+            other = Branch(branch.number, branch.request, choice, list(branch.tokens), branch.computed, forked=True)
+            other.table, pairs = self.cache.fork(branch.table, branch.computed, self._fork_need(branch))
+            others.append(other)
+            copies += pairs
+        place = self.running.index(branch)
+        self.running[place + 1 : place + 1] = others
+        return others, copies
+
+    def read(self, branch: Branch, computed: int) -> None:
+        """So many of a branch's tokens are cached now (wrong guesses are none of them)."""
+        branch.computed = computed
+        if branch.table is not None:
+            self.cache.read(branch.table, branch.tokens, computed)
+
+    def remove(self, branch: Branch) -> None:
+        """The branch is over, wherever it is."""
+        if branch in self.running:
+            self.running.remove(branch)
+        elif branch in self.waiting:
+            self.waiting.remove(branch)
+        if branch.table is not None:
+            self.cache.release(branch.table)
+            branch.table = None
+
+    def _admit(self) -> None:
+        """First come, first served: who does not fit holds up those after it, so that nobody waits for ever."""
+        while self.waiting:
+            branch = self.waiting[0]
+            others = 0 if branch.forked else branch.request.n - 1
+            if len(self.running) + self._to_come() + 1 + others > self.limits.most:
+                return
+            request = branch.request
+            found = self.cache.admit(branch.tokens, request.salt, self._need(branch), found=not request.echo)
+            if found is None:
+                return
+            branch.table, branch.computed = found
+            self.running.append(self.waiting.popleft())
+
+    def _to_come(self) -> int:
+        return sum(branch.request.n - 1 for branch in self.running if not branch.forked)
+
+    def _need(self, branch: Branch, alone: bool = False) -> list[int]:
+        """Pages of each group to be promised; those of the choices to come among them."""
+        request, others = branch.request, 0 if branch.forked else branch.request.n - 1
+        tokens = len(branch.tokens) if self.limits.optimistic and not alone else request.most
+        own = self.cache.pages_for(max(tokens, len(branch.tokens)), self.limits.budget)
+        return [mine + others * more for mine, more in zip(own, self._fork_need(branch), strict=True)]
+
+    def _fork_need(self, branch: Branch) -> list[int]:
+        """Pages that another choice needs beside those that it shares."""
+        request = branch.request
+        most = self.cache.pages_for(request.most, self.limits.budget)
+        shared = len(request.prompt) // self.cache.size
+        return [
+            pages if window is not None else pages - shared for pages, window in zip(most, self.cache.windows, strict=True)
+        ]
+
+    def _give(self, work: list[Work], branch: Branch, count: int) -> int:
+        """Add a branch's work where there are pages for it, or can be; how many tokens that is."""
+        assert branch.table is not None
+        while not self.cache.grow(branch.table, branch.computed + count):
+            youngest = self.running[-1]
+            self._start_over(youngest)
+            if youngest is branch:
+                return 0
+        work.append(Work(branch, branch.computed, count))
+        return count
+
+    def _start_over(self, branch: Branch) -> None:
+        """Give a branch's pages back and queue it again; what it said is read anew, as part of its prompt."""
+        self.preempted += 1
+        self.remove(branch)
+        branch.computed, branch.guesses = 0, []
+        self.waiting.appendleft(branch)

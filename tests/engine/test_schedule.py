@@ -1,0 +1,299 @@
+"""The scheduler and the engine around a model that hashes what it reads: every wrong page, place or order would show."""
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.engine.fake import VOCAB, HashModel
+
+from genus.core.errors import GenusError
+from genus.engine.engine import Engine
+from genus.engine.request import Event, Request
+from genus.engine.sampling import Sampling
+from genus.engine.schedule import Limits
+
+SMALL = Limits(budget=8, beside=4, most=6)
+
+
+def ask(prompt, max_tokens=6, seed=1, **fields) -> Request:
+    return Request(prompt=tuple(prompt), max_tokens=max_tokens, sampling=Sampling(seed=seed), **fields)
+
+
+def run(engine: Engine, requests) -> list[dict[int, tuple[int, ...]]]:
+    """Each request's choices, run together to the end."""
+    said: dict[int, dict[int, tuple[int, ...]]] = {engine.add(request): {} for request in requests}
+    while not engine.idle:
+        for event in engine.step():
+            choices = said[event.request]
+            choices[event.choice] = choices.get(event.choice, ()) + event.tokens
+    engine.check()
+    return list(said.values())
+
+
+def alone(request: Request) -> dict[int, tuple[int, ...]]:
+    """What the request says with an engine of its own, one page for all it needs, nothing shared, all read at once."""
+    limits = Limits(budget=256, beside=256)
+    return run(Engine(HashModel(64, size=64, sharing=False), limits=limits), [request])[0]
+
+
+def test_a_request_alone_is_a_loop():
+    """Against the loop that anyone would write: hash all, choose, append."""
+    from genus.engine.sample import Row, choose
+
+    request = ask([1, 2, 3], max_tokens=5)
+    model, tokens = HashModel(1, size=64), [1, 2, 3]
+    table, _ = model.cache.admit(tokens, "", [1])
+
+    class Whole:
+        def __init__(self):
+            self.branch, self.tokens, self.start, self.count = self, list(tokens), 0, len(tokens)
+            self.table, self.number, self.choice = table, 0, 0
+
+    model.cache.grow(table, 10)
+    for position in range(5):
+        row = Row(request.sampling, 1, 0, position, (1, 2, 3), tokens[3:], None)
+        tokens += choose(model.read([Whole()], [1]), [row])
+    assert alone(request) == {0: tuple(tokens[3:])}
+
+
+def test_steps_mix_those_who_generate_with_pieces_of_prompts():
+    model = HashModel(64)
+    engine = Engine(model, limits=SMALL)
+    run(engine, [ask([1, 2], 4), ask(range(12), 2)])
+    assert model.reads[:3] == [
+        [(1, 0, 0, 2), (2, 0, 0, 6)],  # a budget of 8
+        [(1, 0, 2, 1), (2, 0, 6, 4)],  # 4 beside one who generates
+        [(1, 0, 3, 1), (2, 0, 10, 2)],
+    ]
+
+
+def test_who_does_not_fit_waits_and_nobody_passes():
+    """12 pages of 4: 5 + 5 tokens need 3 pages each."""
+    model = HashModel(6)
+    engine = Engine(model, limits=SMALL)
+    big, small = ask([*range(5)], 5), ask([9], 2)
+    said = run(engine, [big, ask([9, 9, 9, 9, 9], 5), ask([8, 8, 8, 8, 8], 12), small])
+    assert said == [alone(each) for each in (big, ask([9, 9, 9, 9, 9], 5), ask([8, 8, 8, 8, 8], 12), small)]
+    first = {number: min(i for i, step in enumerate(model.reads) if any(r[0] == number for r in step)) for number in range(1, 5)}
+    assert first[1] == first[2] < first[3] <= first[4]
+
+
+@pytest.mark.parametrize(("request_", "words"), [
+    (ask([1] * 30, 30), "needs 15 pages and the cache has 6"),
+    (ask([1], 4, n=7), "n = 7 is more than the 6"),
+])  # fmt: skip
+def test_what_can_never_run_is_refused(request_, words):
+    engine = Engine(HashModel(6), limits=SMALL)
+    with pytest.raises(GenusError, match=words):
+        engine.add(request_)
+    engine.check()
+
+
+def test_choices_share_the_prompt():
+    """n choices are those of n requests that differ in nothing but the number of their choice; the prompt is read once."""
+    model = HashModel(64)
+    together = run(Engine(model, limits=SMALL), [ask(range(7), 5, n=4)])[0]
+    assert together == alone(ask(range(7), 5, n=4))
+    assert len(set(together.values())) > 1
+    assert sum(count for step in model.reads for _, _, start, count in step if start < 7) == 7
+
+
+@pytest.mark.parametrize("windows", [(None,), (None, 6), (3,)])
+def test_a_known_beginning_is_not_read_again(windows):
+    model = HashModel(64, windows=windows)
+    engine = Engine(model, limits=SMALL)
+    first = run(engine, [ask(range(13))])
+    read = len(model.reads)
+    assert run(engine, [ask(range(13))]) == first
+    assert sum(count for step in model.reads[read:] for _, _, start, count in step if start < 13) == 1
+
+
+def test_salts_keep_apart():
+    model = HashModel(64)
+    engine = Engine(model, limits=SMALL)
+    for salt in ("a", "b"):
+        run(engine, [ask(range(13), salt=salt)])
+    assert sum(count for step in model.reads for _, _, start, count in step if start < 13) == 26
+
+
+def test_the_prompt_is_scored_with_and_without_known_pages():
+    """Each score is the log-softmax of the hash; what is cached makes no difference."""
+    model = HashModel(64)
+    engine = Engine(model, limits=SMALL)
+    run(engine, [ask(range(13))])
+    scored = ask(range(13), 1, echo=True, log_probs=2)
+    (first, second) = [list(engine.stream(scored)) for _ in range(2)]
+    strip = lambda events: [(event.tokens, event.scores, event.prompt_scores) for event in events]  # noqa: E731
+    assert strip(first) == strip(second)
+    scores = next(event.prompt_scores for event in first if event.prompt_scores)
+    assert [score.token for score in scores] == [*range(13)]
+    assert scores[0].log_prob is None
+    for score in scores[1:]:
+        assert score.log_prob <= score.top[0][1]
+        assert len(score.top) == 2
+    only = list(engine.stream(ask(range(13), 0, echo=True)))
+    assert [score[:2] for event in only for score in event.prompt_scores] == [score[:2] for score in scores]
+    assert only[-1].finish == "length"
+    engine.check()
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_aborted_in_every_phase(step):
+    """Queued, in its prompt's pieces, with its choices half done: all is free, and the others are as they were."""
+    engine = Engine(HashModel(24), limits=SMALL)
+    numbers = [engine.add(each) for each in (ask([5], 9), ask(range(12), 6, n=3), ask([7] * 9, 9))]
+    kept: tuple[int, ...] = ()
+    for _ in range(step):
+        kept += tuple(token for event in engine.step() if event.request == numbers[0] for token in event.tokens)
+    assert all(event.finish == "aborted" for number in numbers[1:] for event in engine.abort(number))
+    assert engine.abort(numbers[1]) == []
+    while not engine.idle:
+        kept += tuple(token for event in engine.step() for token in event.tokens)
+    assert kept == alone(ask([5], 9))[0]
+    engine.check()
+
+
+def test_giving_up_a_stream_aborts_it():
+    engine = Engine(HashModel(24), limits=SMALL)
+    stream = engine.stream(ask([1, 2], 9))
+    next(stream)
+    stream.close()
+    engine.check()
+
+
+def test_a_stream_beside_others_loses_nothing():
+    engine = Engine(HashModel(24), limits=SMALL)
+    other, mine = ask([3], 9), ask([1, 2], 4)
+    number = engine.add(other)
+    assert tuple(token for event in engine.stream(mine) for token in event.tokens) == alone(mine)[0]
+    events: list[Event] = []
+    while not engine.idle:
+        events += engine.step()
+    assert {event.request for event in events} == {number}
+    assert tuple(token for event in events for token in event.tokens) == alone(other)[0]
+
+
+def test_deadlines():
+    now = [0.0]
+    engine = Engine(HashModel(24), limits=SMALL, clock=lambda: now[0])
+    late = engine.add(ask([1], 9, timeout=5.0, since=0.0))
+    engine.add(ask([2], 9, timeout=500.0, since=0.0))
+    engine.step()
+    now[0] = 6.0
+    ended = [event for event in engine.step() if event.finish]
+    assert [(event.request, event.finish) for event in ended] == [(late, "deadline")]
+    while not engine.idle:
+        engine.step()
+    engine.check()
+
+
+@pytest.mark.parametrize("kind", ["raises", "nan"])
+@pytest.mark.parametrize("limits", [SMALL, Limits(budget=64, beside=64)])
+def test_one_bad_row_hurts_nobody_else(kind, limits):
+    model = HashModel(64)
+    model.broken[12] = kind
+    engine = Engine(model, limits=limits)
+    good = [ask([1, 2, 3], 3), ask([4] * 9, 3)]
+    numbers = [engine.add(each) for each in (good[0], ask([1, 12, 1], 4), good[1])]
+    said: dict[int, list[Event]] = {number: [] for number in numbers}
+    while not engine.idle:
+        for event in engine.step():
+            said[event.request].append(event)
+    assert said[numbers[1]][-1].finish == "error"
+    assert ("planted" in said[numbers[1]][-1].error) == (kind == "raises")
+    for number, request in zip((numbers[0], numbers[2]), good, strict=True):
+        tokens = tuple(token for event in said[number] for token in event.tokens)
+        if 12 not in tokens:  # it would have been broken alone too
+            assert tokens == alone(request)[0]
+    engine.check()
+
+
+def test_without_promises_the_youngest_starts_over():
+    model = HashModel(5)
+    engine = Engine(model, limits=Limits(budget=8, beside=4, most=6, optimistic=True))
+    requests = [ask([token] * 3, 12) for token in range(4)]
+    assert run(engine, requests) == [alone(each) for each in requests]
+    assert engine.scheduler.preempted > 0
+
+
+@pytest.mark.parametrize("prompt", [[1, 2, 3, 4] * 5, [7] * 9, [1, 2, 3]])
+def test_guesses_change_no_token(prompt):
+    model = HashModel(64)
+    engine = Engine(model, limits=Limits(budget=64, beside=8, most=4), guesses=4)
+    greedy = Request(prompt=tuple(prompt), max_tokens=40, sampling=Sampling(temperature=0))
+    for request in (greedy, ask(prompt, 40, n=2)):
+        assert run(engine, [request])[0] == alone(request)
+
+
+def test_a_right_guess_saves_a_step():
+    """A model that says its own prompt again, whatever the hash."""
+
+    class Echoing(HashModel):
+        def _logits(self, work, place):
+            return [100.0 if token == (place + 1) % 5 else 0.0 for token in range(VOCAB)]
+
+    requests = [Request(prompt=tuple(i % 5 for i in range(11)), max_tokens=30, sampling=Sampling(temperature=0))]
+    steps = []
+    for guesses in (0, 5):
+        model = Echoing(64)
+        said = run(Engine(model, guesses=guesses), requests)
+        assert said == [{0: tuple(i % 5 for i in range(11, 41))}]
+        steps.append(len(model.reads))
+    assert steps == [30, 1 + 5]  # the prompt's, and then 6 tokens a step
+
+
+TOKENS = st.integers(0, 3)
+REQUESTS = st.builds(
+    ask,
+    st.lists(TOKENS, min_size=1, max_size=14),
+    st.integers(1, 8),
+    seed=st.integers(0, 3),
+    n=st.sampled_from([1, 1, 1, 2, 3]),
+    salt=st.sampled_from(["", "", "s"]),
+)
+_alone: dict[tuple, dict[int, tuple[int, ...]]] = {}
+
+
+def known_alone(request: Request) -> dict[int, tuple[int, ...]]:
+    key = (request.prompt, request.max_tokens, request.sampling.seed, request.n)
+    if key not in _alone:
+        _alone[key] = alone(request)
+    return _alone[key]
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    arrivals=st.lists(st.tuples(st.integers(0, 5), REQUESTS, st.none() | st.integers(0, 9)), min_size=1, max_size=6),
+    pages=st.integers(11, 20),
+    optimistic=st.booleans(),
+    guesses=st.sampled_from([0, 3]),
+)
+def test_any_schedule_tells_each_what_it_would_hear_alone(arrivals, pages, optimistic, guesses):
+    """Random arrivals, lengths, choices and aborts: equal tokens, nothing leaks, nobody waits for ever."""
+    engine = Engine(HashModel(pages), limits=Limits(budget=7, beside=3, most=5, optimistic=optimistic), guesses=guesses)
+    said: dict[int, dict[int, tuple[int, ...]]] = {}
+    asked: dict[int, Request] = {}
+    ends: dict[int, int] = {}
+    waiting = sorted(arrivals, key=lambda arrival: arrival[0])
+    for step in itertools.count():
+        while waiting and waiting[0][0] <= step:
+            _, request, given_up = waiting.pop(0)
+            number = engine.add(request)
+            asked[number], said[number] = request, {}
+            if given_up is not None:
+                ends[number] = step + given_up
+        for number in [number for number, end in ends.items() if end == step]:
+            engine.abort(number)
+        if engine.idle and not waiting:
+            break
+        for event in engine.step():
+            choices = said[event.request]
+            choices[event.choice] = choices.get(event.choice, ()) + event.tokens
+        assert step < 400, "somebody waits for ever"
+    engine.check()
+    for number, request in asked.items():
+        expected = known_alone(request)
+        for choice, tokens in said[number].items():
+            assert tokens == (expected[choice] if number not in ends else expected[choice][: len(tokens)])
+        assert number in ends or len(said[number]) == request.n
