@@ -18,13 +18,15 @@ from genus.engine.schedule import Branch, Limits, Scheduler, Work
 from genus.engine.telling import Telling
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["Engine", "Reader"]
+__all__ = ["Engine", "Reader", "check_tokens"]
 
 
 class Reader(Protocol):
     """What reads: see engine.paged.PagedModel."""
 
     cache: Cache
+    context: int
+    vocab: int
 
     def read(self, work: Sequence[Work], wanted: Sequence[int]) -> Tensor: ...
 
@@ -52,12 +54,24 @@ class Engine:
         self._count = 0
         self._untold: list[Event] = []  # of others, met by a stream
 
-    def add(self, request: Request) -> int:
-        """Queue a request; its number. Raises GenusError for one that can never run."""
+    def check(self, request: Request) -> None:
+        """Raise GenusError for a request that can never run, naming what is wrong with it."""
+        check_tokens(request.prompt, self.reader.vocab)
+        length, context = len(request.read), self.reader.context
+        if length + request.max_tokens > context:
+            raise GenusError(
+                f"a prompt of {length} tokens and max_tokens = {request.max_tokens} do not fit the context of {context}; "
+                f"choose max_tokens from 1 to {max(1, context - length)}, or a shorter prompt"
+            )
         if request.sampling.stop and self.tokenizer is None:
             raise GenusError("stop strings need a tokenizer; put tokenizer.json into the model's folder, or use `ends`")
+        self.scheduler.check(request)
+
+    def add(self, request: Request) -> int:
+        """Queue a request; its number. Raises as `check`."""
+        self.check(request)
         self._count += 1
-        first = Branch(self._count, request, 0, list(request.prompt))
+        first = Branch(self._count, request, 0, list(request.read))
         self.scheduler.add(first)
         self.requests[self._count] = [Telling(first, self.tokenizer)]
         return self._count
@@ -101,10 +115,15 @@ class Engine:
         """Whether nothing is queued or running."""
         return not self.requests
 
-    def check(self) -> None:
-        """When idle: every page is free or known, each once, and nothing is promised. Raises AssertionError."""
-        assert self.idle and not self.scheduler.running and not self.scheduler.waiting, "not idle"
-        assert self.scheduler.cache.at_rest, "pages leaked"
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is idle and every page is free or known, each once, with nothing promised; else something leaked."""
+        scheduler = self.scheduler
+        return self.idle and not scheduler.running and not scheduler.waiting and scheduler.cache.at_rest
+
+    def forget(self) -> None:
+        """Share nothing of what was read so far: the model's weights have changed."""
+        self.scheduler.cache.forget()
 
     def _expire(self) -> list[Event]:
         now, events = self.clock(), []
@@ -182,6 +201,15 @@ class Engine:
         if not self.requests[number]:
             del self.requests[number]
         return telling.event(finish, error)
+
+
+def check_tokens(tokens: Sequence[int], vocab: int) -> None:
+    """Raise GenusError for an empty prompt or an id outside the vocabulary, naming its index."""
+    if not tokens:
+        raise GenusError("the prompt is empty; give at least one token")
+    for index, token in enumerate(tokens):
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < vocab:
+            raise GenusError(f"prompt[{index}] = {token!r} is not a token id; ids go from 0 to {vocab - 1}")
 
 
 def _wanted(work: Work) -> int:

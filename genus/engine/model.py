@@ -1,7 +1,7 @@
 """A model in a user's hands: load, logits, generate, score, save."""
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,19 +10,23 @@ from torch import Tensor
 
 from genus.core.errors import GenusError
 from genus.core.files import new_folder
-from genus.engine.generate import check_tokens, generate_tokens, token_log_probs
-from genus.engine.sample import Sampling
+from genus.engine.engine import Engine, check_tokens
+from genus.engine.paged import PagedModel
+from genus.engine.request import Event, Request
+from genus.engine.sampling import Sampling
+from genus.engine.score import token_log_probs
 from genus.models.attend import FastAttend
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.spec import DecoderSpec
 from genus.models.weights import load_model, save_model
 from genus.tokenizers.formats import find_tokenizer
-from genus.tokenizers.tokenizer import StreamDecoder, Tokenizer
+from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Model", "load"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_ROOM = 8  # contexts that the cache of a model's own engine holds; memory is taken as it is used
 
 
 def load(folder: str | Path, weights: Literal["fp32", "bf16"] = "fp32") -> "Model":
@@ -59,6 +63,11 @@ class Model:
             raise GenusError("this model has no tokenizer.json; put one into its folder, or use token ids")
         return self._tokenizer
 
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that `generate`, `stream`, `chat` and `score` share; many requests at once: its add and step."""
+        return Engine(PagedModel(self.network, _ROOM * self.spec.context), self._tokenizer)
+
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:
         """ids (batch, time) -> logits (batch, time, vocab), fp32."""
@@ -81,24 +90,29 @@ class Model:
         `sampling` are the fields of engine.sample.Sampling. With token ids in and `return_tokens`, no tokenizer is needed.
         """
         ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
-        tokens = self._tokens(ids, max_tokens, Sampling(**sampling), ignore_eos)
-        return list(tokens) if return_tokens else "".join(self._text(tokens))
+        if not return_tokens:
+            _ = self.tokenizer  # which there must be
+        events = list(self._events(ids, max_tokens, Sampling(**sampling), () if ignore_eos else self._end))
+        return [token for event in events for token in event.tokens] if return_tokens else _text(events)
 
     def stream(self, prompt: str, max_tokens: int | None = None, sampling: Sampling | None = None) -> Iterator[str]:
         """`generate` as pieces of text, as they come. Raises GenusError at once when the prompt does not fit."""
-        return self._text(self._tokens(self.prompt_ids(prompt), max_tokens, sampling or Sampling(), False))
+        events = self._events(self.prompt_ids(prompt), max_tokens, sampling or Sampling(), self._end)
+        return (event.text for event in events)
 
-    def _tokens(self, ids: list[int], max_tokens: int | None, sampling: Sampling, ignore_eos: bool) -> Iterator[int]:
+    @property
+    def _end(self) -> tuple[int, ...]:
+        """The token that ends a text, if there is one."""
+        end = None if self._tokenizer is None else self._tokenizer.end_of_text
+        return () if end is None else (end,)
+
+    def _events(self, ids: list[int], max_tokens: int | None, sampling: Sampling, ends: Iterable[int]) -> Iterator[Event]:
+        check_tokens(ids, self.spec.vocab)
         room = max(1, self.spec.context - len(ids))
-        tokens = generate_tokens(self.network, ids, room if max_tokens is None else max_tokens, sampling)
-        end = None if ignore_eos or self._tokenizer is None else self._tokenizer.end_of_text
-        return itertools.takewhile(lambda token: token != end, tokens)
-
-    def _text(self, tokens: Iterator[int]) -> Iterator[str]:
-        decoder = StreamDecoder(self.tokenizer)
-        for token in tokens:
-            yield decoder.add(token)
-        yield decoder.flush()
+        most = room if max_tokens is None else max_tokens
+        request = Request(prompt=tuple(ids), max_tokens=most, sampling=sampling, ends=frozenset(ends))
+        self.engine.check(request)
+        return _sound(self.engine.stream(request))
 
     def chat(self, messages: Sequence[Mapping[str, Any]], max_tokens: int | None = None, **sampling: Any) -> str:
         """The answer to a chat, whose messages have a "role" and a "content": see Tokenizer.encode_chat, and `generate`."""
@@ -110,15 +124,14 @@ class Model:
         """`chat` as pieces of text, as they come; it stops where the model ends its turn."""
         ids = self.tokenizer.encode_chat(messages)
         ends = self.tokenizer.turn_ends
-        tokens = self._tokens(ids, max_tokens, sampling or Sampling(), ignore_eos=True)
-        return self._text(itertools.takewhile(lambda token: token not in ends, tokens))
+        return (event.text for event in self._events(ids, max_tokens, sampling or Sampling(), ends))
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Token ids of a prompt, after what its tokenizer starts texts with; the empty prompt is the start of a document."""
         ids = [*self.tokenizer.start, *self.tokenizer.encode(prompt)]
         if not ids and self.tokenizer.end_of_text is not None:
             return [self.tokenizer.end_of_text]
-        check_tokens(self.network, ids)
+        check_tokens(ids, self.spec.vocab)
         return ids
 
     def score(self, prompt: str, continuation: str) -> list[float]:
@@ -129,13 +142,13 @@ class Model:
         start = self.prompt_ids("") if self.tokenizer.start or self.tokenizer.end_of_text is not None else []
         whole = start + self.tokenizer.encode(prompt + continuation)
         shared = _common(whole, start + self.tokenizer.encode(prompt))
-        check_tokens(self.network, whole)
+        check_tokens(whole, self.spec.vocab)
         log_probs: list[float] = self.score_tokens([whole])[0].tolist()
         return log_probs[max(shared, 1) - 1 :]
 
     def score_tokens(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
-        """See engine.generate.token_log_probs."""
-        return token_log_probs(self.network, texts)
+        """See engine.score.token_log_probs."""
+        return token_log_probs(self.engine, texts)
 
     def save(self, folder: str | Path) -> None:
         """Write a Hugging Face folder, whole or not at all."""
@@ -144,6 +157,18 @@ class Model:
             save_model(partial, self.network, self.family, end)
             if self._tokenizer is not None:
                 self._tokenizer.save(partial)
+
+
+def _sound(events: Iterator[Event]) -> Iterator[Event]:
+    """Events as they come; raises GenusError for one that says that the model failed."""
+    for event in events:
+        if event.error:
+            raise GenusError(event.error)
+        yield event
+
+
+def _text(events: Iterable[Event]) -> str:
+    return "".join(event.text for event in events)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ to whole pages, whose rest weighs exactly nothing in a softmax. And the values o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,8 @@ from genus.engine.pages import Cache
 from genus.engine.schedule import Work
 from genus.models.attend import fused, make_mask
 from genus.models.heads import LanguageModel
-from genus.models.spec import Alibi, DecoderSpec
+from genus.models.parts.experts import Stack
+from genus.models.spec import DecoderSpec
 
 __all__ = ["PagedModel", "alike_rows"]
 
@@ -32,6 +33,7 @@ class PagedModel:
 
     def __init__(self, network: LanguageModel, tokens: int, page: int = _PAGE, sharing: bool = True) -> None:
         self.network, self.spec, self.page = network.eval(), network.spec, page
+        self.context, self.vocab = self.spec.context, self.spec.vocab
         table = network.decoder.embed.weight
         self.exact = table.device.type == "cpu" and table.dtype == torch.float32
         windows = [_length(self.spec, layer) for layer in range(self.spec.depth)]
@@ -51,8 +53,12 @@ class PagedModel:
         """Rows that a step has at least."""
         if not self.exact:
             return 1
-        found = alike_rows(part.weight for part in self.network.modules() if isinstance(part, nn.Linear))
+        shapes = {part.weight.shape[-2:] for part in self.network.modules() if isinstance(part, nn.Linear | Stack)}
+        found = alike_rows(frozenset((rows, columns) for rows, columns in shapes), torch.get_num_threads())
         self.exact = found is not None
+        for part in self.network.modules():
+            if isinstance(part, Stack):
+                part.least = found or 1
         return found or 1
 
     @torch.inference_mode()
@@ -158,22 +164,23 @@ class _Step:
         return out.unflatten(1, rows.shape[1:3]).permute(2, 0, 1, 3).flatten(1, 2)[:count]
 
 
-def alike_rows(weights: Iterable[Tensor]) -> int | None:
-    """The fewest rows from which on each row's product with these matrices has the same bits, however many there are beside
-    it; None where that was not found. Libraries take other routes for a few rows, and more threads share more rows."""
-    shapes = {tuple(weight.shape): weight[:_PROBED] for weight in weights}
+@lru_cache
+def alike_rows(shapes: frozenset[tuple[int, int]], threads: int) -> int | None:
+    """The fewest rows from which on each row's product with matrices of these shapes has the same bits, however many there are
+    beside it; None where that was not found. Libraries take other routes for a few rows, and `threads` share the rows."""
     for least in (1, 2, 4, 8, 16, 32, 64):
-        if all(_alike(weight, least) for weight in shapes.values()):
+        if all(_alike(min(rows, _PROBED), columns, least) for rows, columns in shapes):
             return least
     return None
 
 
-_PROBED = 8192  # rows of a matrix
+_PROBED = 8192  # rows of a matrix: a table of tokens has many more
 
 
-def _alike(weight: Tensor, least: int) -> bool:
+def _alike(rows: int, columns: int, least: int) -> bool:
+    draw = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        x = torch.randn(4 * least + 3, weight.shape[1], generator=torch.Generator().manual_seed(0))
+        weight, x = (torch.randn(count, columns, generator=draw) for count in (rows, 4 * least + 3))
         whole = F.linear(x, weight)
         counts = (least, least + 1, least + 3, 2 * least + 1, 3 * least)
         return all(torch.equal(F.linear(x[-count:], weight), whole[-count:]) for count in counts)

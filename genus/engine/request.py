@@ -51,6 +51,11 @@ class Request:
             raise GenusError(f"n = {self.n} must be at least 1, and log_probs = {self.log_probs} at least 0; correct it")
 
     @property
+    def read(self) -> tuple[int, ...]:
+        """What of the prompt is read: where nothing is to follow, its last token is only scored."""
+        return self.prompt if self.max_tokens else self.prompt[:-1] or self.prompt
+
+    @property
     def most(self) -> int:
         """Tokens of a choice at its longest whose keys and values are kept: the last is never read."""
         return len(self.prompt) + max(0, self.max_tokens - 1)

@@ -92,8 +92,12 @@ class Scheduler:
         self.preempted = 0  # times that somebody had to start over
 
     def add(self, branch: Branch) -> None:
-        """Queue the first branch of a request. Raises GenusError for one that can never be admitted."""
-        request = branch.request
+        """Queue the first branch of a request that was checked."""
+        self.waiting.append(branch)
+
+    def check(self, request: Request) -> None:
+        """Raise GenusError for a request that can never be admitted."""
+        branch = Branch(0, request, 0, list(request.read))
         if request.n > self.limits.most:
             raise GenusError(f"n = {request.n} is more than the {self.limits.most} choices that run at once; ask for fewer")
         for pages, need in zip(self.cache.groups, self._need(branch, alone=True), strict=True):
@@ -103,7 +107,6 @@ class Scheduler:
                     f"a request of {request.n} x {tokens} tokens needs {need} pages and the cache has {pages.count}; "
                     "shorten it, or give the cache more memory"
                 )
-        self.waiting.append(branch)
 
     def plan(self) -> list[Work]:
         """The next step's work, with pages for it; empty when there is nothing to do."""

@@ -19,6 +19,7 @@ class HashModel:
     """
 
     def __init__(self, pages: int, size: int = 4, windows: Sequence[int | None] = (None,), sharing: bool = True) -> None:
+        self.context, self.vocab = 10_000, VOCAB
         self.cache = Cache(size, windows, [pages] * len(windows), sharing)
         self.held = [[[-1] * size for _ in range(pages)] for _ in windows]
         self.broken: dict[int, str] = {}

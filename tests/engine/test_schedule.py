@@ -27,7 +27,7 @@ def run(engine: Engine, requests) -> list[dict[int, tuple[int, ...]]]:
         for event in engine.step():
             choices = said[event.request]
             choices[event.choice] = choices.get(event.choice, ()) + event.tokens
-    engine.check()
+    assert engine.at_rest
     return list(said.values())
 
 
@@ -87,7 +87,7 @@ def test_what_can_never_run_is_refused(request_, words):
     engine = Engine(HashModel(6), limits=SMALL)
     with pytest.raises(GenusError, match=words):
         engine.add(request_)
-    engine.check()
+    assert engine.at_rest
 
 
 def test_choices_share_the_prompt():
@@ -135,7 +135,7 @@ def test_the_prompt_is_scored_with_and_without_known_pages():
     only = list(engine.stream(ask(range(13), 0, echo=True)))
     assert [score[:2] for event in only for score in event.prompt_scores] == [score[:2] for score in scores]
     assert only[-1].finish == "length"
-    engine.check()
+    assert engine.at_rest
 
 
 @pytest.mark.parametrize("step", range(7))
@@ -151,7 +151,7 @@ def test_aborted_in_every_phase(step):
     while not engine.idle:
         kept += tuple(token for event in engine.step() for token in event.tokens)
     assert kept == alone(ask([5], 9))[0]
-    engine.check()
+    assert engine.at_rest
 
 
 def test_giving_up_a_stream_aborts_it():
@@ -159,7 +159,7 @@ def test_giving_up_a_stream_aborts_it():
     stream = engine.stream(ask([1, 2], 9))
     next(stream)
     stream.close()
-    engine.check()
+    assert engine.at_rest
 
 
 def test_a_stream_beside_others_loses_nothing():
@@ -185,7 +185,7 @@ def test_deadlines():
     assert [(event.request, event.finish) for event in ended] == [(late, "deadline")]
     while not engine.idle:
         engine.step()
-    engine.check()
+    assert engine.at_rest
 
 
 @pytest.mark.parametrize("kind", ["raises", "nan"])
@@ -206,7 +206,7 @@ def test_one_bad_row_hurts_nobody_else(kind, limits):
         tokens = tuple(token for event in said[number] for token in event.tokens)
         if 12 not in tokens:  # it would have been broken alone too
             assert tokens == alone(request)[0]
-    engine.check()
+    assert engine.at_rest
 
 
 def test_without_promises_the_youngest_starts_over():
@@ -291,7 +291,7 @@ def test_any_schedule_tells_each_what_it_would_hear_alone(arrivals, pages, optim
             choices = said[event.request]
             choices[event.choice] = choices.get(event.choice, ()) + event.tokens
         assert step < 400, "somebody waits for ever"
-    engine.check()
+    assert engine.at_rest
     for number, request in asked.items():
         expected = known_alone(request)
         for choice, tokens in said[number].items():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genus.models.parts.mlp import activate
 from genus.models.spec import Experts
 
-__all__ = ["ExpertMlps", "Routing", "balance"]
+__all__ = ["ExpertMlps", "Routing", "Stack", "balance"]
 
 
 class Routing(NamedTuple):
@@ -30,9 +30,9 @@ class ExpertMlps(nn.Module):
         self.experts = experts
         count, each = experts.count, experts.each
         self.router = nn.Linear(width, count, bias=experts.router_bias)
-        self.up = _Stack(count, width, each.hidden, each.bias)
-        self.gate = _Stack(count, width, each.hidden, each.bias) if each.gated else None
-        self.down = _Stack(count, each.hidden, width, each.bias)
+        self.up = Stack(count, width, each.hidden, each.bias)
+        self.gate = Stack(count, width, each.hidden, each.bias) if each.gated else None
+        self.down = Stack(count, each.hidden, width, each.bias)
         self.routing: Routing | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,18 +52,27 @@ class ExpertMlps(nn.Module):
         return self.down(activate(self.experts.each, self.up(x, rows), gate), rows)
 
 
-class _Stack(nn.Module):
-    """One linear map an expert: weight (count, out, in)."""
+class Stack(nn.Module):
+    """One linear map an expert: weight (count, out, in).
+
+    Each product has at least `least` rows: the engine asks for that, whose results must not depend on how many there are.
+    """
 
     def __init__(self, count: int, fan_in: int, out: int, bias: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, out, fan_in))
         self.bias = nn.Parameter(torch.zeros(count, out)) if bias else None
+        self.least = 1
 
     def forward(self, x: Tensor, rows: list[int]) -> Tensor:
         biases = [None] * len(rows) if self.bias is None else self.bias.unbind()
         maps = zip(x.split(rows), self.weight.unbind(), biases, strict=True)
-        return torch.cat([F.linear(part, weight, bias) for part, weight, bias in maps])
+        return torch.cat([self._map(part, weight, bias) for part, weight, bias in maps])
+
+    def _map(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if 0 < len(x) < self.least:
+            return F.linear(F.pad(x, (0, 0, 0, self.least - len(x))), weight, bias)[: len(x)]
+        return F.linear(x, weight, bias)
 
 
 def balance(routing: Routing) -> tuple[Tensor, Tensor]:
