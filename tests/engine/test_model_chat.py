@@ -5,16 +5,16 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tokenizers
 import torch
 
-import genus.engine.model
+import genus.engine.engine
 from genus.core.errors import GenusError
 from genus.engine.model import Model
+from genus.engine.sample import Row
 from genus.evaluate.perplexity import bits_per_byte
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
@@ -59,17 +59,16 @@ def llama_model() -> Model:
 def test_a_chat_reads_its_template_and_stops_at_the_end_of_the_turn(
     chat_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[list[int]] = []
     encode = chat_model.tokenizer.encode
+    prompt = encode("<|im_start|>user\nthe people<|im_end|>\n<|im_start|>assistant\n", specials=True)
+    script = prompt + encode(" yes<|im_end|> no<|endoftext|>", specials=True)
 
-    def scripted(_network: object, ids: list[int], _most: int, _sampling: object) -> Iterator[int]:
-        seen.append(ids)
-        return iter(encode(" yes<|im_end|> no<|endoftext|>", specials=True))
+    def scripted(_logits: object, rows: list[Row]) -> list[int]:
+        assert list(rows[0].prompt) == prompt
+        return [script[len(prompt) + row.position] for row in rows]
 
-    monkeypatch.setattr(genus.engine.model, "generate_tokens", scripted)
+    monkeypatch.setattr(genus.engine.engine, "choose", scripted)
     assert chat_model.chat([{"role": "user", "content": "the people"}]) == " yes"
-    expected = "<|im_start|>user\nthe people<|im_end|>\n<|im_start|>assistant\n"
-    assert seen == [encode(expected, specials=True)]
 
 
 def test_a_chat_is_generating_after_the_rendered_text(chat_model: Model) -> None:

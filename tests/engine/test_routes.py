@@ -1,17 +1,17 @@
-"""Routes that must agree: dense = fast = cached; a batch = its singles; packed = separate; sampler = brute force."""
+"""Routes that must agree: dense = fast = paged; a batch = its singles; packed = separate; generation = the naive loop."""
 
 import itertools
-from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from genus.core.errors import GenusError
-from genus.engine.cache import CachedAttend
-from genus.engine.generate import generate_tokens, token_log_probs
-from genus.engine.sample import Sampling, choose
+from genus.engine.engine import Engine
+from genus.engine.paged import PagedModel
+from genus.engine.request import Request
+from genus.engine.sampling import Sampling
+from genus.engine.schedule import Limits
+from genus.engine.score import token_log_probs
 from genus.models.attend import DenseAttend, FastAttend
 from genus.models.families import FAMILIES, spec_of
 from genus.models.heads import LanguageModel
@@ -20,15 +20,15 @@ from genus.models.initialise import Init, initialise
 CONTEXT = 24
 
 
-def make_model(family: str) -> LanguageModel:
+def make_model(family: str, context: int = CONTEXT) -> LanguageModel:
     """Small, with windows shorter than the text, and random in every number: sinks and biases start at 0 otherwise."""
     shape = {"width": 24, "depth": 3, "heads": 6, "kv_heads": 2 if family in ("llama", "gpt_oss") else None}
     if family == "strided":
-        spec = spec_of("gpt3", vocab=50, context=CONTEXT, **shape, window=4, stride=5)
+        spec = spec_of("gpt3", vocab=50, context=context, **shape, window=4, stride=5)
     elif family == "palm":
-        spec = spec_of(family, vocab=50, context=CONTEXT, **shape, head_dim=8)
+        spec = spec_of(family, vocab=50, context=context, **shape, head_dim=8)
     else:
-        spec = spec_of(family, vocab=50, context=CONTEXT, **shape, window=7)
+        spec = spec_of(family, vocab=50, context=context, **shape, window=7)
     model = LanguageModel(spec).eval()
     initialise(model, Init(matrix=0.3, residual=0.3, embed=0.5, position=0.5), seed=0)
     with torch.no_grad():
@@ -58,19 +58,23 @@ def test_dense_is_fast(model):
     torch.testing.assert_close(full_logits(model, tokens), full_logits(model, tokens, FastAttend), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("cuts", [[1] * 20, [20], [7, 1, 1, 6, 5], [1, 19]])
-def test_cached_is_full(model, cuts):
-    """Whatever pieces a text is read in: whole, token by token, in chunks."""
-    tokens = some_tokens(2, 20)
-    attend = CachedAttend(model.spec, batch=2, capacity=20, like=model.decoder.embed.weight)
-    pieces, start = [], 0
-    with torch.no_grad():
-        for cut in cuts:
-            positions = torch.arange(start, start + cut).expand(2, -1)
-            pieces.append(model(tokens[:, start : start + cut], positions, attend))
-            attend.advance(cut)
-            start += cut
-    torch.testing.assert_close(torch.cat(pieces, dim=1), full_logits(model, tokens), atol=1e-5, rtol=1e-5)
+def make_engine(model: LanguageModel, page: int = 32, **limits: int) -> Engine:
+    return Engine(PagedModel(model, tokens=16 * page, page=page), limits=Limits(**{"beside": 1, **limits}))
+
+
+def generated(model: LanguageModel, prompt: list[int], max_tokens: int, sampling: Sampling) -> list[int]:
+    request = Request(prompt=tuple(prompt), max_tokens=max_tokens, sampling=sampling)
+    return [token for event in make_engine(model).stream(request) for token in event.tokens]
+
+
+@pytest.mark.parametrize(("page", "piece"), [(32, 1), (32, 64), (4, 7), (4, 5)])
+def test_paged_is_full(model, page, piece):
+    """Whatever pieces a text is read in, and whatever pages it lies on."""
+    tokens = some_tokens(2, 21)
+    engine = make_engine(model, page, budget=piece, most=1)
+    expected = full_logits(model, tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    for row, scores in zip(tokens.tolist(), expected, strict=True):
+        torch.testing.assert_close(token_log_probs(engine, [row])[0], scores, atol=1e-5, rtol=1e-5)
 
 
 def test_greedy_generation_is_the_naive_loop(model):
@@ -78,7 +82,7 @@ def test_greedy_generation_is_the_naive_loop(model):
     naive = list(prompt)
     for _ in range(CONTEXT - 4):
         naive.append(int(full_logits(model, torch.tensor([naive]))[0, -1].argmax()))
-    assert list(generate_tokens(model, prompt, CONTEXT - 4, Sampling(temperature=0))) == naive[4:]
+    assert generated(model, prompt, CONTEXT - 4, Sampling(temperature=0)) == naive[4:]
     assert len(set(naive[4:])) > 2  # a model stuck on one token would agree with anything
 
 
@@ -112,54 +116,19 @@ def test_scores_are_log_softmax_of_windows(model, length):
         log_probs = full_logits(model, torch.tensor([text[start:end]]))[0].log_softmax(-1)
         expected += [float(log_probs[i - start, text[i + 1]]) for i in range(scored, end)]
         scored, start = end, end - CONTEXT // 2
-    assert token_log_probs(model, [text])[0].tolist() == pytest.approx(expected, abs=1e-4)
+    assert token_log_probs(make_engine(model), [text])[0].tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_scores_of_many_texts_are_those_of_each(model):
     texts = [some_tokens(1, length)[0].tolist() for length in (3, 60, 7, 25, 2)]
-    alone = [token_log_probs(model, [text])[0] for text in texts]
-    for one, other in zip(token_log_probs(model, texts), alone, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
-
-
-def allowed(probabilities: list[float], top_k: int, top_p: float) -> set[int]:
-    """The definition, in plain Python: the k likeliest, then up to and including the token that reaches top_p of those."""
-    order = sorted(range(len(probabilities)), key=lambda token: -probabilities[token])[: top_k or None]
-    total = sum(probabilities[token] for token in order)
-    kept, reached = set(), 0.0
-    for token in order:
-        if reached >= top_p * total:
-            break
-        kept.add(token)
-        reached += probabilities[token]
-    return kept
-
-
-@settings(max_examples=25, deadline=None)
-@given(top_k=st.integers(0, 8), top_p=st.sampled_from([0.05, 0.33, 0.5, 0.9, 0.999, 1.0]), seed=st.integers(0, 1000))
-def test_sampling_draws_what_the_definition_keeps(top_k, top_p, seed):
-    logits = torch.randn(8, generator=torch.Generator().manual_seed(seed)) * 2
-    sampling = Sampling(top_k=top_k, top_p=top_p, seed=seed)
-    generator = sampling.generator()
-    drawn = Counter(choose(logits, sampling, generator) for _ in range(300))
-    expected = allowed(logits.softmax(-1).tolist(), top_k, top_p)
-    assert set(drawn) <= expected
-    likely = {token for token in expected if logits.softmax(-1)[token] > 0.1}
-    assert likely <= set(drawn)
-
-
-def test_sampling_has_the_right_frequencies():
-    logits = torch.tensor([0.0, 1.0, 2.0, -1.0])
-    sampling = Sampling(temperature=2.0, seed=3)
-    generator = sampling.generator()
-    drawn = Counter(choose(logits, sampling, generator) for _ in range(20_000))
-    for token, share in enumerate((logits / 2).softmax(-1).tolist()):
-        assert drawn[token] / 20_000 == pytest.approx(share, abs=0.012)
+    alone = [token_log_probs(make_engine(model), [text])[0] for text in texts]
+    for one, other in zip(token_log_probs(make_engine(model), texts), alone, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_seed_repeats_and_none_does_not(model):
     def text(seed: int | None) -> list[int]:
-        return list(generate_tokens(model, [1, 2], 20, Sampling(seed=seed)))
+        return generated(model, [1, 2], 20, Sampling(seed=seed))
 
     assert text(7) == text(7)
     assert len({tuple(text(seed)) for seed in (7, 8, None, None)}) == 4
@@ -168,7 +137,7 @@ def test_a_seed_repeats_and_none_does_not(model):
 def test_generation_leaves_global_randomness_alone(model):
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    list(generate_tokens(model, [1], 5, Sampling(seed=1)))
+    generated(model, [1], 5, Sampling(seed=1))
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -178,21 +147,7 @@ def test_generation_leaves_global_randomness_alone(model):
 ])  # fmt: skip
 def test_f05_f06_bad_prompts_are_refused_at_once(model, prompt, max_tokens, match):
     with pytest.raises(GenusError, match=match):
-        generate_tokens(model, prompt, max_tokens, Sampling())
-
-
-@pytest.mark.parametrize("field, value", [
-    ("temperature", -0.1), ("temperature", float("nan")), ("temperature", 1e9), ("top_p", 0), ("top_p", 1.1),
-    ("top_p", float("nan")), ("top_k", -1), ("seed", 2**64),
-])  # fmt: skip
-def test_f08_f10_sampling_out_of_range(field, value):
-    with pytest.raises(GenusError, match=field):
-        Sampling(**{field: value})
-
-
-def test_f35_logits_that_are_not_finite():
-    with pytest.raises(GenusError, match="not finite"):
-        choose(torch.tensor([0.0, float("nan")]), Sampling(), torch.Generator())
+        make_engine(model).add(Request(prompt=tuple(prompt), max_tokens=max_tokens))
 
 
 def test_families_differ():

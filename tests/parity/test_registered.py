@@ -52,10 +52,10 @@ def test_what_transformers_saves_opens_in_genus(saved, tmp_path):
 
 def test_padding_and_generation(saved):
     """A padded batch gives each row its own logits, and transformers' greedy loop is ours."""
-    from genus.engine.generate import generate_tokens
-    from genus.engine.sample import Sampling
+    from genus.engine.model import Model
 
     model, folder = saved
+    family = load_model(folder)[1]
     theirs = opened(folder)
     short, long = ids()[0, :6], ids()[1]
     padded = torch.stack((torch.cat((torch.zeros(8, dtype=torch.long), short)), long))
@@ -67,7 +67,7 @@ def test_padding_and_generation(saved):
         torch.testing.assert_close(found[1], logits(model, long[None])[0], atol=1e-5, rtol=1e-5)
     seen = set()
     for prompt in (short, long, short[2:4], long[3:6]):
-        expected = list(generate_tokens(model, prompt.tolist(), 12, Sampling(temperature=0)))
+        expected = Model(model, family).generate(prompt.tolist(), 12, temperature=0, return_tokens=True)
         options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
         written = theirs.generate(prompt[None], attention_mask=torch.ones_like(prompt)[None], **options)
         assert written[0, len(prompt) :].tolist() == expected

@@ -1,0 +1,90 @@
+"""On a CPU in fp32 a request gets the same bits whatever else there is: alone, in any batch, in pieces, after shared pages,
+started over. For every family, with windows, strides, ALiBi, sinks and experts."""
+
+import pytest
+import torch
+from tests.engine.test_routes import make_model
+
+from genus.engine.engine import Engine
+from genus.engine.paged import PagedModel
+from genus.engine.request import Request, TokenScore
+from genus.engine.sampling import Sampling
+from genus.engine.schedule import Limits
+from genus.models.families import FAMILIES
+
+PAGE = 32
+
+
+@pytest.fixture(scope="module", params=[*FAMILIES, "strided"])
+def network(request):
+    return make_model(request.param, context=120)
+
+
+def asked(seed: int, length: int, **fields) -> Request:
+    draw = torch.Generator().manual_seed(seed)
+    prompt = tuple(torch.randint(50, (length,), generator=draw).tolist())
+    return Request(prompt=prompt, max_tokens=120 - length, sampling=Sampling(seed=seed), log_probs=3, **fields)
+
+
+def engine_of(network, tokens=64 * PAGE, sharing=True, guesses=0, **limits) -> Engine:
+    engine = Engine(PagedModel(network, tokens, PAGE, sharing), limits=Limits(**limits), guesses=guesses)
+    assert engine.reader.least >= 1
+    assert engine.reader.exact, "this machine's products depend on their neighbours; see engine/paged.py"
+    return engine
+
+
+def heard(engine: Engine, requests) -> list[tuple[TokenScore, ...]]:
+    """Tokens and log-probabilities, to the bit, of requests that run together."""
+    said: dict[int, list[TokenScore]] = {engine.add(request): [] for request in requests}
+    while not engine.idle:
+        for event in engine.step():
+            assert not event.error
+            said[event.request] += [*event.prompt_scores, *event.scores]
+    assert engine.at_rest
+    return [tuple(scores) for scores in said.values()]
+
+
+REQUESTS = [asked(1, 70), asked(2, 3), asked(3, 33, echo=True), asked(4, 101), asked(5, 64)]
+
+
+@pytest.fixture(scope="module")
+def alone(network):
+    return [heard(engine_of(network, sharing=False), [request])[0] for request in REQUESTS]
+
+
+def test_in_a_batch(network, alone):
+    assert heard(engine_of(network), REQUESTS) == alone
+
+
+def test_in_pieces_beside_others(network, alone):
+    assert heard(engine_of(network, budget=7, beside=5, most=5), REQUESTS) == alone
+
+
+def test_after_shared_pages(network, alone):
+    engine = engine_of(network)
+    for _ in range(2):
+        assert heard(engine, REQUESTS[::-1]) == alone[::-1]
+
+
+def test_started_over(network, alone):
+    engine = engine_of(network, tokens=7 * PAGE, optimistic=True)
+    assert heard(engine, REQUESTS) == alone
+    assert engine.scheduler.preempted > 0
+
+
+def test_with_guesses(network, alone):
+    assert heard(engine_of(network, guesses=4), REQUESTS) == alone
+
+
+def test_the_bits_are_those_of_the_model(network, alone):
+    """Near the plain forward, which sums in another order."""
+    request, scores = REQUESTS[2], alone[2]
+    tokens = torch.tensor([[score.token for score in scores]])
+    with torch.no_grad():
+        from genus.models.attend import FastAttend
+
+        logits = network(tokens, torch.arange(tokens.shape[1])[None], FastAttend(network.spec))
+    expected = logits[0, :-1].log_softmax(-1).gather(-1, tokens[0, 1:, None])[:, 0]
+    found = torch.tensor([score.log_prob for score in scores[1:]])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert len(request.prompt) < tokens.shape[1]
