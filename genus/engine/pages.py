@@ -166,6 +166,7 @@ class Cache:
         other = Table([mine[:full] for mine in table.pages], list(room), list(room), table.contents[: full + 1])
         for group, pages in enumerate(self.groups):
             table.room[group] -= room[group]
+            table.most[group] -= room[group]
             for page in other.pages[group]:
                 if page >= 0:
                     pages.share(page)

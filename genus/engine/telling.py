@@ -33,6 +33,7 @@ class Telling:
         self.repeats = Repeats()
         self.next = _Next()
         self.heard: dict[int, TokenScore] = {}  # place in the prompt -> its score
+        self.echoed = False  # they were told; who starts over reads the prompt again
 
     def fork(self, branch: Branch) -> "Telling":
         """Another choice of the same request, from the end of its prompt on."""
@@ -57,12 +58,13 @@ class Telling:
     def hear(self, work: Work, logits: Tensor) -> None:
         """Score the prompt's tokens after those that were read, if that was asked for; logits (rows, vocab)."""
         request = self.branch.request
-        if not request.echo or work.start >= len(request.prompt):
+        if not request.echo or self.echoed or work.start >= len(request.prompt):
             return
         places = range(work.start + 1, min(work.start + work.count + 1, len(request.prompt)))
         tokens = [request.prompt[place] for place in places]
         self.heard |= zip(places, _scores(logits[: len(tokens)], tokens, request.log_probs or 0), strict=True)
         if work.guessed >= 0:
+            self.echoed = True
             first = TokenScore(request.prompt[0], None)
             self.next.prompt_scores = (first, *(self.heard[place] for place in range(1, len(request.prompt))))
 
