@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genus.core.errors import GenusError
+    from genus.engine.engine import Engine
     from genus.engine.model import Model, load
+    from genus.engine.request import Request
+    from genus.engine.sampling import Sampling
 
-__all__ = ["GenusError", "Model", "load"]
+__all__ = ["Engine", "GenusError", "Model", "Request", "Sampling", "load"]
 
-_HOMES = {"GenusError": "genus.core.errors", "Model": "genus.engine.model", "load": "genus.engine.model"}
+_HOMES = {
+    "Engine": "genus.engine.engine",
+    "GenusError": "genus.core.errors",
+    "Model": "genus.engine.model",
+    "Request": "genus.engine.request",
+    "Sampling": "genus.engine.sampling",
+    "load": "genus.engine.model",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ A step is: schedule, read, choose, tell. What a request gets does not depend on 
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -33,23 +33,32 @@ class Reader(Protocol):
     def copy(self, pages: Iterable[tuple[int, int, int]]) -> None: ...
 
 
+@runtime_checkable
+class Opened(Protocol):
+    """What has a reader and perhaps a tokenizer: see engine.model.Model."""
+
+    def open_reader(self, tokens: int | None = None) -> tuple[Reader, Tokenizer | None]: ...
+
+
 class Engine:
     """Many requests at once over one model. Not for several threads: one calls `add`, `step` and `abort` in turns.
 
-    `tokenizer` is needed for text and stop strings; without it, events have tokens alone. `guesses` is how many tokens are
-    read ahead where a text repeats itself; it changes the speed and never what is said.
+    `tokens` is how many the cache holds, by default 8 contexts. Without a tokenizer, events have tokens alone. `guesses` is
+    how many tokens are read ahead where a text repeats itself; it changes the speed and never what is said.
     """
 
     def __init__(
         self,
-        reader: Reader,
-        tokenizer: Tokenizer | None = None,
+        model: Opened | Reader,
+        *,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        tokens: int | None = None,
         guesses: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.reader, self.tokenizer, self.guesses, self.clock = reader, tokenizer, guesses, clock
-        self.scheduler = Scheduler(reader.cache, limits)
+        self.reader, self.tokenizer = model.open_reader(tokens) if isinstance(model, Opened) else (model, None)
+        self.guesses, self.clock = guesses, clock
+        self.scheduler = Scheduler(self.reader.cache, limits)
         self.requests: dict[int, list[Telling]] = {}  # choices that are not over
         self._count = 0
         self._untold: list[Event] = []  # of others, met by a stream

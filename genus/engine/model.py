@@ -65,8 +65,12 @@ class Model:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that `generate`, `stream`, `chat` and `score` share; many requests at once: its add and step."""
-        return Engine(PagedModel(self.network, _ROOM * self.spec.context), self._tokenizer)
+        """The engine that `generate`, `stream`, `chat` and `score` share; for many requests at once, its `add` and `step`."""
+        return Engine(self)
+
+    def open_reader(self, tokens: int | None = None) -> tuple[PagedModel, Tokenizer | None]:
+        """The network over a cache of its own, for an engine; and the tokenizer, if there is one."""
+        return PagedModel(self.network, tokens or _ROOM * self.spec.context), self._tokenizer
 
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:
