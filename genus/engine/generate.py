@@ -7,25 +7,41 @@ from torch import Tensor
 
 from genus.core.errors import GenusError
 from genus.engine.cache import CachedAttend
-from genus.engine.sample import Sampling, choose
+from genus.engine.grammar import GrammarState
+from genus.engine.sample import NOT_FINITE, NOTHING_LEFT, Row, choose
+from genus.engine.sampling import Sampling
 from genus.models.attend import FastAttend
 from genus.models.heads import LanguageModel
 
 __all__ = ["check_tokens", "generate_tokens", "token_log_probs"]
 
 _WINDOWS = 16  # scored side by side
+_NO_TOKEN = {
+    NOT_FINITE: "the model's logits are not finite; its weights are damaged, so take an earlier checkpoint",
+    NOTHING_LEFT: "no token is allowed here by what sampling rules out; loosen allowed, no_repeat_ngram or grammar",
+}
 
 
-def generate_tokens(model: LanguageModel, prompt: Sequence[int], max_tokens: int, sampling: Sampling) -> Iterator[int]:
-    """New tokens after `prompt`, one at a time. Raises GenusError at once when the two do not fit the context."""
+def generate_tokens(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    max_tokens: int,
+    sampling: Sampling,
+    grammar: GrammarState | None = None,
+) -> Iterator[int]:
+    """New tokens after `prompt`, one at a time. Raises GenusError at once when the two do not fit the context.
+
+    `grammar` is the state that `sampling.grammar` starts from.
+    """
     spec = model.spec
     check_tokens(model, prompt)
+    sampling.check_vocab(spec.vocab)
     if max_tokens < 1 or len(prompt) + max_tokens > spec.context:
         raise GenusError(
             f"a prompt of {len(prompt)} tokens and max_tokens = {max_tokens} do not fit the context of {spec.context}; "
             f"choose max_tokens from 1 to {max(1, spec.context - len(prompt))}, or a shorter prompt"
         )
-    return _generate(model, prompt, max_tokens, sampling)
+    return _generate(model, max_tokens, Row(sampling, sampling.draw_seed(), prompt=prompt, grammar=grammar))
 
 
 @torch.inference_mode()
@@ -39,16 +55,22 @@ def _step(model: LanguageModel, tokens: Sequence[int], attend: CachedAttend) -> 
     return model.logits(hidden[0, -1])
 
 
-def _generate(model: LanguageModel, prompt: Sequence[int], max_tokens: int, sampling: Sampling) -> Iterator[int]:
+def _generate(model: LanguageModel, max_tokens: int, row: Row) -> Iterator[int]:
     with torch.inference_mode():
-        attend = CachedAttend(model.spec, 1, len(prompt) + max_tokens, model.decoder.embed.weight)
-    generator = sampling.generator()
-    logits = _step(model, prompt, attend)
-    for left in range(max_tokens, 0, -1):
-        token = choose(logits, sampling, generator)
+        attend = CachedAttend(model.spec, 1, len(row.prompt) + max_tokens, model.decoder.embed.weight)
+    said: list[int] = []
+    logits = _step(model, row.prompt, attend)
+    while True:
+        token = choose(logits[None], [row._replace(position=len(said), said=said)])[0]
+        if token < 0:
+            raise GenusError(_NO_TOKEN[token])
         yield token
-        if left > 1:
-            logits = _step(model, [token], attend)
+        said.append(token)
+        if row.grammar is not None:
+            row.grammar.advance(token)
+        if len(said) == max_tokens or (row.grammar is not None and row.grammar.stopped):
+            return
+        logits = _step(model, [token], attend)
 
 
 @torch.inference_mode()

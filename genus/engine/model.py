@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,9 @@ from torch import Tensor
 from genus.core.errors import GenusError
 from genus.core.files import new_folder
 from genus.engine.generate import check_tokens, generate_tokens, token_log_probs
-from genus.engine.sample import Sampling
+from genus.engine.grammar import Grammars
+from genus.engine.sampling import Sampling
+from genus.engine.stops import StopText
 from genus.models.attend import FastAttend
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
@@ -78,27 +81,38 @@ class Model:
     ) -> str | list[int]:
         """What follows `prompt`, up to the end of text or `max_tokens` (default: the rest of the context).
 
-        `sampling` are the fields of engine.sample.Sampling. With token ids in and `return_tokens`, no tokenizer is needed.
+        `sampling` are the fields of engine.sampling.Sampling. With token ids in and `return_tokens`, no tokenizer is needed.
         """
         ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
-        tokens = self._tokens(ids, max_tokens, Sampling(**sampling), ignore_eos)
-        return list(tokens) if return_tokens else "".join(self._text(tokens))
+        how = Sampling(**sampling)
+        if return_tokens and how.stop:
+            raise GenusError("stop ends a text and return_tokens asks for none; leave one of them out")
+        tokens = self._tokens(ids, max_tokens, how, ignore_eos)
+        return list(tokens) if return_tokens else "".join(self._text(tokens, how.stop))
 
     def stream(self, prompt: str, max_tokens: int | None = None, sampling: Sampling | None = None) -> Iterator[str]:
         """`generate` as pieces of text, as they come. Raises GenusError at once when the prompt does not fit."""
-        return self._text(self._tokens(self.prompt_ids(prompt), max_tokens, sampling or Sampling(), False))
+        how = sampling or Sampling()
+        return self._text(self._tokens(self.prompt_ids(prompt), max_tokens, how, False), how.stop)
 
     def _tokens(self, ids: list[int], max_tokens: int | None, sampling: Sampling, ignore_eos: bool) -> Iterator[int]:
         room = max(1, self.spec.context - len(ids))
-        tokens = generate_tokens(self.network, ids, room if max_tokens is None else max_tokens, sampling)
+        grammar = None if sampling.grammar is None else self._grammars.start(sampling.grammar)
+        tokens = generate_tokens(self.network, ids, room if max_tokens is None else max_tokens, sampling, grammar)
         end = None if ignore_eos or self._tokenizer is None else self._tokenizer.end_of_text
         return itertools.takewhile(lambda token: token != end, tokens)
 
-    def _text(self, tokens: Iterator[int]) -> Iterator[str]:
-        decoder = StreamDecoder(self.tokenizer)
+    @cached_property
+    def _grammars(self) -> Grammars:
+        return Grammars(self.tokenizer, self.spec.vocab)
+
+    def _text(self, tokens: Iterator[int], stop: Sequence[str]) -> Iterator[str]:
+        decoder, shown = StreamDecoder(self.tokenizer), StopText(stop)
         for token in tokens:
-            yield decoder.add(token)
-        yield decoder.flush()
+            yield shown.add(decoder.add(token))
+            if shown.met is not None:
+                return
+        yield shown.add(decoder.flush()) + shown.flush()
 
     def chat(self, messages: Sequence[Mapping[str, Any]], max_tokens: int | None = None, **sampling: Any) -> str:
         """The answer to a chat, whose messages have a "role" and a "content": see Tokenizer.encode_chat, and `generate`."""
@@ -110,8 +124,9 @@ class Model:
         """`chat` as pieces of text, as they come; it stops where the model ends its turn."""
         ids = self.tokenizer.encode_chat(messages)
         ends = self.tokenizer.turn_ends
-        tokens = self._tokens(ids, max_tokens, sampling or Sampling(), ignore_eos=True)
-        return self._text(itertools.takewhile(lambda token: token not in ends, tokens))
+        how = sampling or Sampling()
+        tokens = self._tokens(ids, max_tokens, how, ignore_eos=True)
+        return self._text(itertools.takewhile(lambda token: token not in ends, tokens), how.stop)
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Token ids of a prompt, after what its tokenizer starts texts with; the empty prompt is the start of a document."""

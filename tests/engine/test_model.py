@@ -41,7 +41,7 @@ def test_a_run_folder_is_its_model(model, tmp_path):
 def test_stream_is_generate(model):
     text = model.generate("the people", max_tokens=20, temperature=0.9, top_p=0.95, seed=1)
     assert text == model.generate("the people", max_tokens=20, temperature=0.9, top_p=0.95, seed=1)
-    sampling = genus.engine.sample.Sampling(temperature=0.9, top_p=0.95, seed=1)
+    sampling = genus.engine.sampling.Sampling(temperature=0.9, top_p=0.95, seed=1)
     assert text == "".join(model.stream("the people", 20, sampling))
 
 

@@ -53,7 +53,7 @@ def test_what_transformers_saves_opens_in_genus(saved, tmp_path):
 def test_padding_and_generation(saved):
     """A padded batch gives each row its own logits, and transformers' greedy loop is ours."""
     from genus.engine.generate import generate_tokens
-    from genus.engine.sample import Sampling
+    from genus.engine.sampling import Sampling
 
     model, folder = saved
     theirs = opened(folder)
