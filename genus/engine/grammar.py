@@ -87,7 +87,10 @@ class GrammarState:
         self._matcher, self._rows = matcher, rows
 
     def mask(self) -> "NDArray[np.bool_]":
-        """Which tokens may come next, (rows,); end tokens only where the text may end. After an error, none."""
+        """Which tokens may come next, (rows,): end tokens only where the text may end, none after an error.
+
+        Text that is forced is allowed only as the tokenizer would write it.
+        """
         import numpy as np
 
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)

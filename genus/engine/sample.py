@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
@@ -35,7 +34,9 @@ NOT_FINITE = -1
 """In place of a token: the row's logits hold NaN or infinity."""
 NOTHING_LEFT = -2
 """In place of a token: no token is allowed here, by `allowed`, n-grams, bans and grammar together."""
-_NEVER = 1e-18  # relative weight that not the largest noise can lift above the smallest: 2^-53 / ln 2^53 is 3e-18
+_NEVER = np.float32(
+    1e-18
+)  # relative weight that not the largest noise can lift above the smallest: 2^-53 / ln 2^53 is 3e-18
 
 
 class Row(NamedTuple):
@@ -54,21 +55,14 @@ class Row(NamedTuple):
     grammar: GrammarState | None = None
 
 
-@torch.inference_mode()
 def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     """One token for each row of logits (rows, vocab); NOT_FINITE or NOTHING_LEFT, not an exception, for a row that has none.
 
     A row's token is the same, bit for bit, alone and in any batch. `logits` are left as they are.
     """
-    low, high = logits.aminmax(dim=-1)  # NaN goes through both
-    finite = (low.isfinite() & high.isfinite()).tolist()
-    tokens = logits.argmax(-1).tolist()  # of equals, the first
-    drawn = [index for index, row in enumerate(rows) if finite[index] and not _is_argmax(row)]
-    if drawn:
-        scores = logits[drawn].float().cpu().numpy()
-        for index, row_scores in zip(drawn, scores, strict=True):
-            tokens[index] = _choose(row_scores, rows[index])
-    return [token if fine else NOT_FINITE for token, fine in zip(tokens, finite, strict=True)]
+    scores = logits.detach().float().cpu().numpy()
+    with np.errstate(over="ignore"):  # beyond fp32 is as good as infinite
+        return [_choose(row_scores, row) for row_scores, row in zip(scores, rows, strict=True)]
 
 
 def log_probs(logits: Tensor) -> Tensor:
@@ -76,27 +70,31 @@ def log_probs(logits: Tensor) -> Tensor:
     return logits.float().log_softmax(-1)
 
 
-def _is_argmax(row: Row) -> bool:
-    """Whether the likeliest token of the logits as they are is the answer."""
-    s = row.sampling
-    weighed = s.repetition_penalty != 1 or s.presence_penalty or s.frequency_penalty or s.logit_bias
-    return s.greedy and not (weighed or s.allowed or s.no_repeat_ngram or row.grammar)
-
-
 def _choose(scores: "NDArray[np.float32]", row: Row) -> int:
-    """A token from the finite logits of one row (vocab,), which are overwritten."""
-    sampling = row.sampling
-    with np.errstate(over="ignore"):  # beyond fp32 is as good as infinite
+    """The token of one row of logits (vocab,)."""
+    sampling, best = row.sampling, int(scores.argmax())  # of equals the first; of NaN, too
+    if not np.isfinite(scores[best]) or not np.isfinite(scores.min()):
+        return NOT_FINITE
+    if _changes_scores(row):
+        scores = scores.copy()
         _weigh(scores, row)
         _forbid(scores, row)
         best = int(scores.argmax())
         if not np.isfinite(scores[best]):
             return NOTHING_LEFT if scores[best] < 0 else NOT_FINITE
-        if sampling.greedy:
-            return best
-        weights = np.exp((scores - scores[best]) / np.float32(sampling.temperature))
+    if sampling.greedy:
+        return best
+    weights = np.exp((scores - scores[best]) / np.float32(sampling.temperature))
     tokens = _filter(weights, sampling)
-    return int(tokens[_race(weights[tokens], _uniforms(row, tokens))])
+    drawn = _race(weights[tokens], _uniforms(row, tokens, len(weights)))
+    return drawn if isinstance(tokens, slice) else int(tokens[drawn])
+
+
+def _changes_scores(row: Row) -> bool:
+    """Whether anything is done to the logits before the temperature."""
+    s = row.sampling
+    weighed = s.logit_bias or s.repetition_penalty != 1 or s.presence_penalty or s.frequency_penalty
+    return bool(weighed or s.allowed or s.no_repeat_ngram or row.grammar is not None)
 
 
 def _weigh(scores: "NDArray[np.float32]", row: Row) -> None:
@@ -139,20 +137,19 @@ def _completions(ids: "NDArray[np.int64]", size: int) -> "NDArray[np.int64]":
     return runs[begun, -1]
 
 
-def _filter(weights: "NDArray[np.float32]", sampling: Sampling) -> "NDArray[np.int64]":
+def _filter(weights: "NDArray[np.float32]", sampling: Sampling) -> "NDArray[np.int64] | slice":
     """The tokens that are left, in ascending order. Weights (vocab,) are relative to the likeliest token's, which is 1."""
-    least = np.float32(_NEVER)
+    least, left = np.float32(0), weights
     if 0 < sampling.top_k < len(weights):
-        least = max(least, np.partition(weights, -sampling.top_k)[-sampling.top_k])
-    tokens = np.flatnonzero(weights >= least)
+        least = np.partition(weights, -sampling.top_k)[-sampling.top_k]
+        left = weights[weights >= least]
     if sampling.top_p < 1:
-        left = weights[tokens]
-        tokens = tokens[left >= _least_of_top_p(left, sampling)]
-    if sampling.min_p:
-        tokens = tokens[weights[tokens] >= np.float32(sampling.min_p)]
-    if sampling.typical_p < 1:
-        tokens = tokens[_is_typical(weights[tokens], sampling.typical_p)]
-    return tokens
+        least = max(least, _least_of_top_p(left, sampling))
+    least = max(least, np.float32(sampling.min_p))
+    if not least and sampling.typical_p == 1:
+        return slice(None)
+    tokens = (weights >= max(least, _NEVER)).nonzero()[0]
+    return tokens if sampling.typical_p == 1 else tokens[_is_typical(weights[tokens], sampling.typical_p)]
 
 
 def _least_of_top_p(weights: "NDArray[np.float32]", sampling: Sampling) -> np.float32:
@@ -162,15 +159,15 @@ def _least_of_top_p(weights: "NDArray[np.float32]", sampling: Sampling) -> np.fl
     "excluding" (openai/gpt-2, src/sample.py, `top_p_logits`, which counts `cumulative_probs <= p`): the last token at which
     the sum is not above top_p, but at least one. Both of what earlier filters left.
     """
-    target = sampling.top_p * weights.sum(dtype=np.float64)
-    likely = weights[weights >= (1 - sampling.top_p) / len(weights)]  # all others are together less than the tail: no sort
+    target = sampling.top_p * float(weights.sum())
+    likely = weights[weights >= (1 - sampling.top_p) / len(weights)]  # all others together are less than the tail: no sort
     falling = np.sort(likely)[::-1]
     sums = falling.cumsum(dtype=np.float64)
     if sampling.top_p_kind == "including":
-        last = np.searchsorted(sums, target)
+        last = int(np.searchsorted(sums, target))
     else:
-        last = max(np.searchsorted(sums, target, side="right") - 1, 0)
-    return falling[min(last, len(falling) - 1)]
+        last = max(int(np.searchsorted(sums, target, side="right")) - 1, 0)
+    return np.float32(falling[min(last, len(falling) - 1)])
 
 
 def _is_typical(weights: "NDArray[np.float32]", mass: float) -> "NDArray[np.bool_]":
@@ -181,7 +178,7 @@ def _is_typical(weights: "NDArray[np.float32]", mass: float) -> "NDArray[np.bool
     p = weights / weights.sum(dtype=np.float64)
     distance = np.abs(np.log(p) + (-p * np.log(p)).sum())
     nearest = np.argsort(distance, kind="stable")
-    last = min(np.searchsorted(p[nearest].cumsum(), mass), len(p) - 1)
+    last = min(int(np.searchsorted(p[nearest].cumsum(), mass)), len(p) - 1)
     return distance <= distance[nearest[last]]
 
 
@@ -191,15 +188,17 @@ def _race(weights: "NDArray[np.float32]", uniforms: "NDArray[np.float64]") -> in
     That is argmin of -log(uniform) / weight, the race of exponential clocks. As -log(u) >= 1 - u, the time of any token is a
     bound that rules most others out before a logarithm is taken.
     """
-    soonest = (1 - uniforms) / weights
+    soonest = (1 - uniforms) / np.maximum(weights, _NEVER)
     first = soonest.argmin()
     bound = -np.log(uniforms[first]) / weights[first] * (1 + 1e-9)  # more than rounding
-    near = np.flatnonzero(soonest <= bound)
-    return int(near[np.argmin(-np.log(uniforms[near]) / weights[near])])
+    near = (soonest <= bound).nonzero()[0]
+    return int(near[(-np.log(uniforms[near]) / weights[near]).argmin()])
 
 
-def _uniforms(row: Row, tokens: "NDArray[np.int64]") -> "NDArray[np.float64]":
+def _uniforms(row: Row, tokens: "NDArray[np.int64] | slice", vocab: int) -> "NDArray[np.float64]":
     """Numbers strictly between 0 and 1, one for each of the ascending `tokens`; the same in a vocabulary of any size."""
     source = np.random.Philox(key=row.seed % 2**64 + (row.choice << 64), counter=row.position << 64)
-    raw = source.random_raw(int(tokens[-1]) + 1)[tokens]
-    return ((raw >> 12) + 0.5) * 2.0**-52  # 52 bits and a half, which is exact: with 53 the greatest would round to 1
+    raw = source.random_raw(vocab if isinstance(tokens, slice) else int(tokens[-1]) + 1)[tokens]
+    return (
+        (raw >> 12).astype(np.float64) + 0.5
+    ) * 2.0**-52  # 52 bits and a half, which is exact: with 53 the greatest would round to 1

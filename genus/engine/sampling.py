@@ -47,13 +47,13 @@ class Sampling:
     typical_p: float = 1.0
     """Keep the tokens nearest to the expected surprise, up to this sum of probability (arXiv 2202.00666)."""
     presence_penalty: float = 0.0
-    """Lower the logit of a token that was generated already, once; below 0 raises it."""
+    """Taken from the logit of each token that was generated already, once; below 0 makes it likelier."""
     frequency_penalty: float = 0.0
-    """Lower the logit of a token for each time that it was generated already."""
+    """Taken from the logit of each token as often as it was generated already."""
     repetition_penalty: float = 1.0
-    """Divide the logit of a token of the prompt or the text by this, multiply one below 0 (CTRL, arXiv 1909.05858)."""
+    """Divides the logit of each token of prompt and text, or multiplies one below 0 (CTRL, arXiv 1909.05858)."""
     no_repeat_ngram: int = 0
-    """Never complete a run of this many tokens that prompt and text hold already; 0 lets all be."""
+    """No run of this many tokens comes twice in prompt and text; 0 lets all be."""
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     """Added to the logits of these tokens, from -100 to 100; -100 is never."""
     allowed: tuple[int, ...] | None = None

@@ -79,15 +79,20 @@ def test_the_mask_is_what_some_text_goes_on_with(grammars):
     """Of a language that can be written out: every token of the vocabulary, at every beginning."""
     texts = [f"{word} {digit}" for word in ("peace", "peaceful", "war") for digit in "0189"]
     start = grammars.start(Grammar("regex", "(peace(ful)?|war) [0189]"))
-    for beginning in ("", "p", "peace", "peacef", "war ", "war 8"):
+    forced = {"p": "eace", "peacef": "ul ", "war": " "}
+    for beginning in ("", "p", "peace", "peacef", "war", "war ", "war 8"):
         state = start.copy()
         for token in OURS.encode(beginning):
             state.advance(token)
-        expected = [any(text.startswith(beginning + OURS.decode([token])) for text in texts) and OURS.decode([token]) != ""
-                    for token in range(ROWS)]  # fmt: skip
-        expected[END] = beginning in texts
+        ahead = {text.removeprefix(beginning) for text in texts if text.startswith(beginning)}
+        spelled = {token: OURS.decode([token]) for token in range(ROWS)}
+        expected = {token for token, said in spelled.items() if said and any(text.startswith(said) for text in ahead)}
+        if beginning in texts:
+            expected |= {END}
+        elif beginning in forced:  # only as the tokenizer would write it
+            expected = {OURS.encode(forced[beginning])[0]}
         assert state.may_end == (beginning in texts)
-        assert state.mask().tolist() == expected, beginning
+        assert set(state.mask().nonzero()[0]) == expected, beginning
 
 
 def test_a_copy_goes_its_own_way(grammars):
@@ -130,7 +135,7 @@ DEEP = '{"items":' * 800 + "{}" + "}" * 800
     ("json_schema", '{"$ref": "http://169.254.169.254/x"}', ""), ("json_schema", '{"type": "string", "pattern": "((("}', ""),
     ("json_schema", '{"type": "string", "minLength": 3, "maxLength": 1}', ""),
     ("json_schema", '{"type": "integer", "minimum": 5, "maximum": 1}', ""),
-    ("json_schema", '{"not": {"type": "string"}}', "not"), ("regex", "(((", ""), ("regex", "a{1000000000}", ""),
+    ("json_schema", '{"not": {"type": "string"}}', "not"), ("regex", "(((", ""),
     ("lark", "start: missing", "missing"), ("lark", "start: (", ""),
 ], ids=lambda value: str(value)[:30])  # fmt: skip
 def test_f20_what_cannot_be_a_grammar_is_named(grammars, kind, text, said):
@@ -139,14 +144,15 @@ def test_f20_what_cannot_be_a_grammar_is_named(grammars, kind, text, said):
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("schema", [
-    {"type": "string", "maxLength": 10**9}, {"type": "array", "items": {}, "maxItems": 2**64 - 1},
-    {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"},
-], ids=lambda schema: str(schema)[:40])  # fmt: skip
-def test_f20_schemas_without_bounds_are_answered(grammars, schema):
-    """Refused or compiled, but soon and without an exception of another kind."""
+@pytest.mark.parametrize("kind, text", [
+    ("json_schema", '{"type": "string", "maxLength": 1000000000}'), ("regex", "a{1000000000}"),
+    ("json_schema", '{"type": "array", "items": {}, "maxItems": 18446744073709551615}'),
+    ("json_schema", '{"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}'),
+])  # fmt: skip
+def test_f20_without_bounds_it_is_answered(grammars, kind, text):
+    """Refused or compiled, but soon, and without an exception of another kind."""
     try:
-        assert grammars.start(Grammar("json_schema", json.dumps(schema))).mask().shape == (ROWS,)
+        assert grammars.start(Grammar(kind, text)).mask().shape == (ROWS,)
     except GenusError as error:
         assert "cannot be used as a grammar" in str(error)
 

@@ -62,7 +62,7 @@ def test_a_chat_reads_its_template_and_stops_at_the_end_of_the_turn(
     seen: list[list[int]] = []
     encode = chat_model.tokenizer.encode
 
-    def scripted(_network: object, ids: list[int], _most: int, _sampling: object) -> Iterator[int]:
+    def scripted(_network: object, ids: list[int], _most: int, *_how: object) -> Iterator[int]:
         seen.append(ids)
         return iter(encode(" yes<|im_end|> no<|endoftext|>", specials=True))
 

@@ -45,7 +45,8 @@ def some_logits(seed: int, vocab: int = VOCAB) -> Tensor:
 
 def draws(logits: Tensor, count: int = 300, **options: object) -> Counter[int]:
     """Tokens at the first `count` positions, with the same logits at each."""
-    rows = [Row(Sampling(**options), seed=11, position=position) for position in range(count)]
+    sampling = Sampling(**options)
+    rows = [Row(sampling, seed=11, position=position) for position in range(count)]
     return Counter(choose(logits.expand(count, -1), rows))
 
 
@@ -146,7 +147,7 @@ CRITICAL = {2: 18.4, 3: 21.1, 7: 29.9}
 
 
 @pytest.mark.parametrize("options, kept", [
-    ({}, 8), ({"temperature": 2.5}, 8), ({"top_k": 4}, 4), ({"top_p": 0.8}, 3), ({"top_k": 4, "top_p": 0.95}, 4),
+    ({}, 8), ({"temperature": 2.5}, 8), ({"top_k": 4}, 4), ({"top_p": 0.7}, 3), ({"top_k": 4, "top_p": 0.95}, 4),
 ])  # fmt: skip
 def test_draws_follow_the_softmax_of_what_is_kept(options, kept):
     logits = torch.tensor([0.9, 2.0, -1.0, 1.2, 0.0, 1.6, -0.5, 0.4])
@@ -160,9 +161,10 @@ def test_draws_follow_the_softmax_of_what_is_kept(options, kept):
 
 def test_neighbouring_positions_and_choices_are_independent():
     """Pairs of draws, each a fair coin: all four alike often."""
-    coin = torch.zeros(2)
+    coin, sampling = torch.zeros(2), Sampling()
     for steps in ({"position": 1}, {"choice": 1}, {"seed": 1}):
-        rows = [Row(Sampling(), **{"seed": 0, **{name: step * by for name, by in steps.items()}}) for step in range(4001)]
+        places = ({"seed": 0, **{name: step * by for name, by in steps.items()}} for step in range(4001))
+        rows = [Row(sampling, **place) for place in places]
         tokens = choose(coin.expand(4001, -1), rows)
         pairs = Counter(itertools.pairwise(tokens))
         assert sum((pairs[pair] - 1000) ** 2 / 1000 for pair in ((0, 0), (0, 1), (1, 0), (1, 1))) < CRITICAL[3], steps
@@ -185,7 +187,7 @@ def test_a_padded_table_draws_the_same():
             assert draw(logits, options, position=position) == draw(padded, options, position=position)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(top_k=st.integers(0, 8), top_p=st.sampled_from([0.05, 0.33, 0.5, 0.9, 0.999, 1.0]), seed=st.integers(0, 1000))
 def test_what_is_drawn_is_what_the_definition_keeps(top_k, top_p, seed):
     """In plain Python: the k likeliest, then up to and including the token that reaches top_p of those."""
