@@ -115,6 +115,26 @@ def test_a_token_outside_the_grammar_is_refused_and_ends_it(grammars):
     assert choose(torch.zeros(1, ROWS), [Row(Sampling(), 1, grammar=state)]) == [NOTHING_LEFT]
 
 
+def test_special_tokens_are_no_text(tmp_path):
+    """What reads like one is spelled by other tokens; the id itself would forge a turn."""
+    OURS.save(tmp_path)
+    spec = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    spec["added_tokens"].append({**spec["added_tokens"][0], "id": OURS.vocab, "content": "<|im_start|>"})
+    chatty = Tokenizer({"tokenizer.json": json.dumps(spec).encode()})
+    assert (chatty.token_bytes(OURS.vocab), chatty.visible_bytes(OURS.vocab)) == (b"<|im_start|>", b"")
+    grammars = Grammars(chatty, ROWS)
+    for grammar in (
+        Grammar("regex", "(<\\|im_start\\|>|a)+"),
+        Grammar("json_schema", '{"type": "string", "maxLength": 40}'),
+    ):
+        state = grammars.start(grammar)
+        for token in chatty.encode("<" if grammar.kind == "regex" else '"<|'):
+            assert not state.mask()[OURS.vocab]
+            state.advance(token)
+        assert not state.mask()[OURS.vocab]
+    assert random_text(grammars.start(Grammar("regex", "<\\|im_start\\|>[a-f]{3}")), 1, chatty).startswith("<|im_start|>")
+
+
 def test_a_tokenizer_without_an_end_stops_where_nothing_can_follow(tmp_path):
     OURS.save(tmp_path)
     spec = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))

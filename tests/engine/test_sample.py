@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,6 +177,13 @@ def test_noise_is_a_function_of_seed_choice_position_and_token():
     tokens = [draw(flat, {}, seed=seed, choice=choice, position=position) for seed, choice, position in places]
     assert tokens == [int(gumbel(Row(Sampling(), *place), 1000).argmax()) for place in places]
     assert len(set(tokens)) == len(places)
+
+
+@pytest.mark.parametrize("raw", [0, 2**64 - 1])
+def test_the_ends_of_the_random_stream_are_inside_the_unit_interval(monkeypatch, raw):
+    """A uniform of 0 or 1 would be infinite noise, and a warning, which is an error here."""
+    monkeypatch.setattr(np.random, "Philox", lambda **_: SimpleNamespace(random_raw=lambda n: np.full(n, raw, np.uint64)))
+    assert draw(torch.tensor([0.0, 1.0, 0.5]), {}) == 1
 
 
 def test_a_padded_table_draws_the_same():

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genus.engine.stops import StopText
@@ -29,8 +29,9 @@ def test_one_stop_string_is_str_find(text, stop, cuts):
     assert shown(text, [stop], cuts) == ((text, None) if found < 0 else (text[:found], stop))
 
 
-@given(st.text(LETTERS, max_size=40), st.lists(st.text(LETTERS, min_size=1, max_size=5), max_size=5),
-       st.lists(st.integers(0, 40), max_size=8))  # fmt: skip
+@given(st.text("ab\u00e9", max_size=60), st.lists(st.text("ab\u00e9", min_size=1, max_size=9), max_size=5),
+       st.lists(st.integers(0, 60), max_size=8))  # fmt: skip
+@example("aabaaabaaa\u00e9", ["aabaaa\u00e9"], [])  # falls back by more than one step
 def test_of_many_the_first_to_be_complete_ends_the_text(text, stops, cuts):
     """By str.find of each in the whole text; of those that end at one character, the longest."""
     ends = [(text.find(stop) + len(stop), -len(stop), stop) for stop in stops if stop in text]
@@ -38,7 +39,8 @@ def test_of_many_the_first_to_be_complete_ends_the_text(text, stops, cuts):
     assert shown(text, stops, cuts) == (text[: end + minus], met)
 
 
-@given(st.text("ab", max_size=40), st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=4))
+@given(st.text("ab", max_size=60), st.lists(st.text("ab", min_size=1, max_size=9), min_size=1, max_size=4))
+@example("aabaaabaaac", ["aabaaac"])  # falls back by more than one step
 def test_no_more_is_held_back_than_may_begin_a_stop_string(text, stops):
     stopper, given_out = StopText(stops), ""
     for index, character in enumerate(text):
