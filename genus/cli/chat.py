@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genus.engine.model import Model
-    from genus.engine.sample import Sampling
+    from genus.engine.sampling import Sampling
 
 __all__ = ["chat"]
 
@@ -52,7 +52,7 @@ def chat(
     """
     from genus.core.errors import GenusError
     from genus.engine.model import load
-    from genus.engine.sample import Sampling
+    from genus.engine.sampling import Sampling
 
     opened, sampling = load(model), Sampling(temperature=temperature, top_p=top_p, seed=seed)
     if not 1 <= max_tokens < opened.spec.context:

@@ -1,11 +1,30 @@
 """`genus generate`"""
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from genus.engine.grammar import Grammar
+from genus.engine.sampling import Sampling
+
 __all__ = ["generate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(Sampling):
+    """Sampling at which most models write well; what names token ids is for Python."""
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    logit_bias: Annotated[Mapping[int, float], Parameter(parse=False)] = field(default_factory=dict, hash=False)
+    allowed: Annotated[tuple[int, ...] | None, Parameter(parse=False)] = None
+    grammar: Annotated[Grammar | None, Parameter(parse=False)] = None
+
+
+_USUAL = _Flags()
 
 
 def generate(
@@ -14,16 +33,14 @@ def generate(
     /,
     *,
     max_tokens: int | None = None,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    top_p: Annotated[float, Parameter(help="Keep the likeliest tokens up to this sum of probability.")] = 0.95,
-    seed: int | None = None,
+    sampling: Annotated[_Flags, Parameter(name="*")] = _USUAL,
 ) -> None:
     """Continue a text, as it comes.
 
     ```sh
     genus generate runs/demo/model "We the people"
     genus generate runs/demo/model "We the people" --temperature 0 --max-tokens 40
+    genus generate runs/demo/model "We the people" --min-p 0.05 --repetition-penalty 1.1 --stop "." --seed 1
     echo "My fellow citizens," | genus generate runs/demo/model -
     ```
 
@@ -35,17 +52,9 @@ def generate(
         The text to continue; - reads it from standard input; none starts a document.
     max_tokens
         Tokens to add at most; unset goes on to the end of the text or of the model's context.
-    temperature
-        Below 1 sharpens, above 1 flattens; 0 always takes the likeliest token.
-    top_k
-        Keep this many of the likeliest tokens; 0 keeps all.
-    seed
-        The same seed gives the same text.
     """
     from genus.engine.model import load
-    from genus.engine.sample import Sampling
 
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if prompt == "-":
         prompt = sys.stdin.read().rstrip("\n")
     pieces = load(model).stream(prompt, max_tokens, sampling)

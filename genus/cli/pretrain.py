@@ -43,7 +43,7 @@ def pretrain(
 def _sample(network: "LanguageModel", family: "Family", tokenizer: "Tokenizer") -> str:
     """A short text from the start of a document, always with the same seed, so that samples of one run compare."""
     from genus.engine.model import Model
-    from genus.engine.sample import Sampling
+    from genus.engine.sampling import Sampling
 
     model = Model(network, family, tokenizer)
     length = min(_SAMPLE_TOKENS, model.spec.context - 1)

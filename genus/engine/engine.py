@@ -5,12 +5,14 @@ A step is: schedule, read, choose, tell. What a request gets does not depend on 
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from genus.core.errors import GenusError
+from genus.engine.grammar import Grammars, GrammarState
 from genus.engine.pages import Cache
 from genus.engine.request import Event, Finish, Request, TokenScore
 from genus.engine.sample import choose
@@ -72,8 +74,10 @@ class Engine:
                 f"a prompt of {length} tokens and max_tokens = {request.max_tokens} do not fit the context of {context}; "
                 f"choose max_tokens from 1 to {max(1, context - length)}, or a shorter prompt"
             )
-        if request.sampling.stop and self.tokenizer is None:
-            raise GenusError("stop strings need a tokenizer; put tokenizer.json into the model's folder, or use `ends`")
+        if (request.sampling.stop or request.sampling.grammar) and self.tokenizer is None:
+            raise GenusError("stop strings and grammars need a tokenizer; put tokenizer.json into the model's folder")
+        request.sampling.check_vocab(self.reader.vocab)
+        self._start(request)
         self.scheduler.check(request)
 
     def add(self, request: Request) -> int:
@@ -82,7 +86,7 @@ class Engine:
         self._count += 1
         first = Branch(self._count, request, 0, list(request.read))
         self.scheduler.add(first)
-        self.requests[self._count] = [Telling(first, self.tokenizer)]
+        self.requests[self._count] = [Telling(first, self.tokenizer, request.sampling.draw_seed(), self._start(request))]
         return self._count
 
     def abort(self, number: int, finish: Finish = "aborted") -> list[Event]:
@@ -118,6 +122,15 @@ class Engine:
         finally:
             self._untold += others
             self.abort(number)
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        assert self.tokenizer is not None
+        return Grammars(self.tokenizer, self.reader.vocab)
+
+    def _start(self, request: Request) -> GrammarState | None:
+        """The start of a request's grammar; a bad one raises."""
+        return None if request.sampling.grammar is None else self._grammars.start(request.sampling.grammar)
 
     @property
     def idle(self) -> bool:

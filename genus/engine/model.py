@@ -91,7 +91,7 @@ class Model:
     ) -> str | list[int]:
         """What follows `prompt`, up to the end of text or `max_tokens` (default: the rest of the context).
 
-        `sampling` are the fields of engine.sample.Sampling. With token ids in and `return_tokens`, no tokenizer is needed.
+        `sampling` are the fields of engine.sampling.Sampling. With token ids in and `return_tokens`, no tokenizer is needed.
         """
         ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
         if not return_tokens:

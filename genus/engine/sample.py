@@ -1,63 +1,204 @@
-"""Choosing the next token from logits."""
+"""Choosing the next token of each row from its logits, and raw log-probabilities.
 
-from dataclasses import dataclass
+The order is Hugging Face's (transformers 5.23, generation/utils.py, `_get_logits_processor`): logit bias, repetition
+penalty, presence and frequency penalty (OpenAI's, which it lacks), what n-grams, allowed tokens and grammar rule out; then
+temperature, top-k, top-p, min-p, typical. Tokens as likely as the last that a filter keeps are kept too, so that nothing
+hangs on how a sort breaks ties.
 
-import torch
+Randomness has no state. The token is the argmax of logits / temperature + Gumbel noise over the tokens that are left, which
+draws from their softmax, and the noise is a function of (seed, choice, position, token) alone: NumPy's Philox, keyed by
+seed and choice, counted from the position. NumPy promises that the raw stream of a bit generator stays as it is (NEP 19),
+unlike what its `Generator` makes of one. So a text does not depend on what else is in the batch, on how often it was
+preempted, or on whether its tokens were guessed first: a guess is compared with what is drawn there anyway, and a draft
+model that draws with the same noise guesses well.
+
+What a user sets is in sampling.py; this file knows no requests, and no row can disturb another: each is worked on alone.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from genus.core.errors import GenusError
+from genus.engine.grammar import GrammarState
+from genus.engine.sampling import BAN, Sampling
 
-__all__ = ["Sampling", "choose"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-_GREEDY_BELOW = 1e-5  # dividing by less would overflow
+__all__ = ["NOTHING_LEFT", "NOT_FINITE", "Row", "choose", "log_probs"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How to choose. Order: temperature, top-k, top-p, draw."""
-
-    temperature: float = 1.0
-    """Below 1 sharpens, above 1 flattens; 0 always takes the likeliest token."""
-    top_k: int = 0
-    """Keep this many of the likeliest tokens; 0 keeps all."""
-    top_p: float = 1.0
-    """Keep the likeliest tokens up to and including the one at which their probabilities reach this sum."""
-    seed: int | None = None
-    """The same seed gives the same text; unset draws a new one each time."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= 100:
-            raise GenusError(f"temperature = {self.temperature} is out of range; choose from 0 to 100")
-        if self.top_k < 0:
-            raise GenusError(f"top_k = {self.top_k} is out of range; choose 0 (off) or more")
-        if not 0 < self.top_p <= 1:
-            raise GenusError(f"top_p = {self.top_p} is out of range; choose from above 0 to 1")
-        if self.seed is not None and not -(2**63) <= self.seed < 2**63:
-            raise GenusError(f"seed = {self.seed} is out of range; choose a 64-bit whole number")
-
-    def generator(self) -> torch.Generator:
-        """The source of randomness for one text. Apart from the global one, so that sampling never disturbs training."""
-        generator = torch.Generator()
-        if self.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(self.seed)
-        return generator
+NOT_FINITE = -1
+"""In place of a token: the row's logits hold NaN or infinity."""
+NOTHING_LEFT = -2
+"""In place of a token: no token is allowed here, by `allowed`, n-grams, bans and grammar together."""
+_NEVER = np.float32(
+    1e-18
+)  # relative weight that not the largest noise can lift above the smallest: 2^-53 / ln 2^53 is 3e-18
 
 
-def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """One token from logits (vocab,)."""
-    if not torch.isfinite(logits).all():
-        raise GenusError("the model's logits are not finite; its weights are damaged, so take an earlier checkpoint")
-    if sampling.temperature < _GREEDY_BELOW:
-        return int(logits.argmax())
-    logits = logits.float().cpu() / sampling.temperature
-    if sampling.top_k:
-        kept, tokens = logits.topk(min(sampling.top_k, logits.numel()))
-    else:
-        kept, tokens = logits.sort(descending=True)
-    probabilities = kept.softmax(-1)
+class Row(NamedTuple):
+    """What the choice of a token depends on beside its logits."""
+
+    sampling: Sampling
+    seed: int
+    """Of the request, see `Sampling.draw_seed`."""
+    choice: int = 0
+    """Which of the request's texts."""
+    position: int = 0
+    """Tokens that this text has before this one, the prompt's apart."""
+    prompt: Sequence[int] = ()
+    said: Sequence[int] = ()
+    """The text's tokens after the prompt. They and the prompt are read by the penalties and n-grams only."""
+    grammar: GrammarState | None = None
+
+
+def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
+    """One token for each row of logits (rows, vocab); NOT_FINITE or NOTHING_LEFT, not an exception, for a row that has none.
+
+    A row's token is the same, bit for bit, alone and in any batch. `logits` are left as they are.
+    """
+    scores = logits.detach().float().cpu().numpy()
+    with np.errstate(over="ignore"):  # beyond fp32 is as good as infinite
+        return [_choose(row_scores, row) for row_scores, row in zip(scores, rows, strict=True)]
+
+
+def log_probs(logits: Tensor) -> Tensor:
+    """Log-softmax in fp32 over the last dimension, of the logits as they are: no penalty, no temperature, no filter."""
+    return logits.float().log_softmax(-1)
+
+
+def _choose(scores: "NDArray[np.float32]", row: Row) -> int:
+    """The token of one row of logits (vocab,)."""
+    sampling, best = row.sampling, int(scores.argmax())  # of equals the first; of NaN, too
+    if not np.isfinite(scores[best]) or not np.isfinite(scores.min()):
+        return NOT_FINITE
+    if _changes_scores(row):
+        scores = scores.copy()
+        _weigh(scores, row)
+        _forbid(scores, row)
+        best = int(scores.argmax())
+        if not np.isfinite(scores[best]):
+            return NOTHING_LEFT if scores[best] < 0 else NOT_FINITE
+    if sampling.greedy:
+        return best
+    weights = np.exp((scores - scores[best]) / np.float32(sampling.temperature))
+    tokens = _filter(weights, sampling)
+    drawn = _race(weights[tokens], _uniforms(row, tokens, len(weights)))
+    return drawn if isinstance(tokens, slice) else int(tokens[drawn])
+
+
+def _changes_scores(row: Row) -> bool:
+    """Whether anything is done to the logits before the temperature."""
+    s = row.sampling
+    weighed = s.logit_bias or s.repetition_penalty != 1 or s.presence_penalty or s.frequency_penalty
+    return bool(weighed or s.allowed or s.no_repeat_ngram or row.grammar is not None)
+
+
+def _weigh(scores: "NDArray[np.float32]", row: Row) -> None:
+    """Logit bias, then the penalties."""
+    sampling = row.sampling
+    if sampling.logit_bias:
+        bias = np.fromiter(sampling.logit_bias.values(), np.float32)
+        scores[list(sampling.logit_bias)] += np.where(bias > BAN, bias, -np.inf)
+    if sampling.repetition_penalty != 1:
+        seen, by = np.unique(_ids(row)), sampling.repetition_penalty
+        scores[seen] = np.where(scores[seen] < 0, scores[seen] * by, scores[seen] / by)
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        seen, counts = np.unique(np.array(row.said, np.int64), return_counts=True)
+        scores[seen] -= sampling.presence_penalty + sampling.frequency_penalty * counts
+
+
+def _forbid(scores: "NDArray[np.float32]", row: Row) -> None:
+    """Minus infinity for what allowed tokens, n-grams and grammar rule out."""
+    sampling, out = row.sampling, np.zeros(len(scores), bool)
+    if sampling.allowed is not None:
+        out[:] = True
+        out[list(sampling.allowed)] = False
+    if sampling.no_repeat_ngram:
+        out[_completions(_ids(row), sampling.no_repeat_ngram)] = True
+    if row.grammar is not None:
+        out |= ~row.grammar.mask()
+    scores[out] = -np.inf
+
+
+def _ids(row: Row) -> "NDArray[np.int64]":
+    return np.array([*row.prompt, *row.said], np.int64)
+
+
+def _completions(ids: "NDArray[np.int64]", size: int) -> "NDArray[np.int64]":
+    """The tokens with which `ids` would end in a run of `size` tokens that it holds already."""
+    if len(ids) < size:
+        return ids[:0]
+    runs = sliding_window_view(ids, size)
+    begun = (runs[:, :-1] == ids[len(ids) - size + 1 :]).all(-1)
+    return runs[begun, -1]
+
+
+def _filter(weights: "NDArray[np.float32]", sampling: Sampling) -> "NDArray[np.int64] | slice":
+    """The tokens that are left, in ascending order. Weights (vocab,) are relative to the likeliest token's, which is 1."""
+    least, left = np.float32(0), weights
+    if 0 < sampling.top_k < len(weights):
+        least = np.partition(weights, -sampling.top_k)[-sampling.top_k]
+        left = weights[weights >= least]
     if sampling.top_p < 1:
-        before = probabilities.cumsum(-1) - probabilities  # the token that crosses top_p is kept
-        probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)
-    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])
+        least = max(least, _least_of_top_p(left, sampling))
+    least = max(least, np.float32(sampling.min_p))
+    if not least and sampling.typical_p == 1:
+        return slice(None)
+    tokens = (weights >= max(least, _NEVER)).nonzero()[0]
+    return tokens if sampling.typical_p == 1 else tokens[_is_typical(weights[tokens], sampling.typical_p)]
+
+
+def _least_of_top_p(weights: "NDArray[np.float32]", sampling: Sampling) -> np.float32:
+    """The weight of the last token that top-p keeps.
+
+    "including" (Holtzman et al. 2020, as Hugging Face): the token at which the sum of the likeliest reaches top_p.
+    "excluding" (openai/gpt-2, src/sample.py, `top_p_logits`, which counts `cumulative_probs <= p`): the last token at which
+    the sum is not above top_p, but at least one. Both of what earlier filters left.
+    """
+    target = sampling.top_p * float(weights.sum())
+    likely = weights[weights >= (1 - sampling.top_p) / len(weights)]  # all others together are less than the tail: no sort
+    falling = np.sort(likely)[::-1]
+    sums = falling.cumsum(dtype=np.float64)
+    if sampling.top_p_kind == "including":
+        last = int(np.searchsorted(sums, target))
+    else:
+        last = max(int(np.searchsorted(sums, target, side="right")) - 1, 0)
+    return np.float32(falling[min(last, len(falling) - 1)])
+
+
+def _is_typical(weights: "NDArray[np.float32]", mass: float) -> "NDArray[np.bool_]":
+    """Which tokens locally typical sampling keeps (Meister et al. 2023), as Hugging Face.
+
+    Those whose surprise is nearest to its mean, the entropy, up to and including the one at which the sum reaches `mass`.
+    """
+    p = weights / weights.sum(dtype=np.float64)
+    distance = np.abs(np.log(p) + (-p * np.log(p)).sum())
+    nearest = np.argsort(distance, kind="stable")
+    last = min(int(np.searchsorted(p[nearest].cumsum(), mass)), len(p) - 1)
+    return distance <= distance[nearest[last]]
+
+
+def _race(weights: "NDArray[np.float32]", uniforms: "NDArray[np.float64]") -> int:
+    """argmax of log(weight) + Gumbel noise, -log(-log(uniform)): the index drawn.
+
+    That is argmin of -log(uniform) / weight, the race of exponential clocks. As -log(u) >= 1 - u, the time of any token is a
+    bound that rules most others out before a logarithm is taken.
+    """
+    soonest = (1 - uniforms) / np.maximum(weights, _NEVER)
+    first = soonest.argmin()
+    bound = -np.log(uniforms[first]) / weights[first] * (1 + 1e-9)  # more than rounding
+    near = (soonest <= bound).nonzero()[0]
+    return int(near[(-np.log(uniforms[near]) / weights[near]).argmin()])
+
+
+def _uniforms(row: Row, tokens: "NDArray[np.int64] | slice", vocab: int) -> "NDArray[np.float64]":
+    """Numbers strictly between 0 and 1, one for each of the ascending `tokens`; the same in a vocabulary of any size."""
+    source = np.random.Philox(key=row.seed % 2**64 + (row.choice << 64), counter=row.position << 64)
+    raw = source.random_raw(vocab if isinstance(tokens, slice) else int(tokens[-1]) + 1)[tokens]
+    return (
+        (raw >> 12).astype(np.float64) + 0.5
+    ) * 2.0**-52  # 52 bits and a half, which is exact: with 53 the greatest would round to 1

@@ -1,13 +1,13 @@
 """One choice in the making, as it is told: its tokens become text, scores, and an end."""
 
-import random
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from genus.engine.grammar import GrammarState
 from genus.engine.guess import Repeats
 from genus.engine.request import Event, Finish, TokenScore
-from genus.engine.sample import Row, log_probs
+from genus.engine.sample import NOT_FINITE, NOTHING_LEFT, Row, log_probs
 from genus.engine.schedule import Branch, Work
 from genus.engine.stops import StopText
 from genus.tokenizers.tokenizer import StreamDecoder, Tokenizer
@@ -15,21 +15,18 @@ from genus.tokenizers.tokenizer import StreamDecoder, Tokenizer
 __all__ = ["Telling"]
 
 _NO_TOKEN = {
-    -1: "the model's logits are not finite; its weights are damaged, so take an earlier checkpoint",
-    -2: "no token is left to choose from; allow more tokens, or ask for a grammar that the tokenizer can write",
+    NOT_FINITE: "the model's logits are not finite; its weights are damaged, so take an earlier checkpoint",
+    NOTHING_LEFT: "no token is left to choose from; allow more tokens, or ask for a grammar that the tokenizer can write",
 }
 
 
 class Telling:
-    """A branch, and what of it is to be told next. `seed` is the request's, or one drawn for it."""
+    """A branch, and what of it is to be told next. `seed` is the request's, or one drawn for it; `grammar` its start."""
 
-    def __init__(self, branch: Branch, tokenizer: Tokenizer | None, seed: int | None = None) -> None:
-        sampling = branch.request.sampling
-        self.branch, self.tokenizer = branch, tokenizer
-        self.seed = sampling.seed if sampling.seed is not None else random.getrandbits(63) if seed is None else seed
+    def __init__(self, branch: Branch, tokenizer: Tokenizer | None, seed: int, grammar: GrammarState | None) -> None:
+        self.branch, self.tokenizer, self.seed, self.grammar = branch, tokenizer, seed, grammar
         self.decoder = None if tokenizer is None else StreamDecoder(tokenizer)
-        self.stops = StopText(sampling.stop)
-        self.grammar = None
+        self.stops = StopText(branch.request.sampling.stop)
         self.repeats = Repeats()
         self.next = _Next()
         self.heard: dict[int, TokenScore] = {}  # place in the prompt -> its score
@@ -37,7 +34,7 @@ class Telling:
 
     def fork(self, branch: Branch) -> "Telling":
         """Another choice of the same request, from the end of its prompt on."""
-        return Telling(branch, self.tokenizer, self.seed)
+        return Telling(branch, self.tokenizer, self.seed, None if self.grammar is None else self.grammar.copy())
 
     def guess(self, most: int) -> None:
         """Guess up to `most` tokens to come, where this is generating and no grammar says what may come."""
@@ -94,7 +91,9 @@ class Telling:
             self.next.scores += _scores(logits[None], [token], request.log_probs)
         if self.decoder is not None:
             self.next.text += self.stops.add(self.decoder.add(token))
-        if self.stops.met:
+        if self.grammar is not None:
+            self.grammar.advance(token)
+        if self.stops.met or (self.grammar is not None and self.grammar.stopped):
             return "stop"
         return "length" if len(branch.said) == request.max_tokens else None
 

@@ -1,12 +1,14 @@
 """The Python interface: load, generate, score, save."""
 
 import math
+import re
 
 import pytest
 import torch
 
 import genus
 from genus.core.errors import GenusError
+from genus.engine.grammar import Grammar
 from genus.engine.model import Model
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
@@ -43,6 +45,22 @@ def test_stream_is_generate(model):
     assert text == model.generate("the people", max_tokens=20, temperature=0.9, top_p=0.95, seed=1)
     sampling = genus.engine.sampling.Sampling(temperature=0.9, top_p=0.95, seed=1)
     assert text == "".join(model.stream("the people", 20, sampling))
+
+
+@pytest.mark.parametrize("stop", ["e", " th", "of "])
+def test_a_stop_string_cuts_the_same_text(model, stop):
+    options = {"max_tokens": 25, "seed": 4, "ignore_eos": True, "allowed": tuple(range(40, 290))}
+    whole = model.generate("the people", **options)
+    cut = model.generate("the people", **options, stop=(stop, "never there"))
+    assert cut == whole.partition(stop)[0]
+    with pytest.raises(GenusError, match="stop ends a text"):
+        model.generate([1], return_tokens=True, stop="e")
+
+
+def test_a_grammar_holds(model):
+    for seed in range(5):
+        text = model.generate("the people", max_tokens=20, seed=seed, grammar=Grammar("regex", "[a-c]{3} (peace|war)"))
+        assert re.fullmatch("[a-c]{3} (peace|war)", text)
 
 
 def test_token_ids_in_and_out(model):
