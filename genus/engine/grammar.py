@@ -48,7 +48,7 @@ class Grammars:
     def __init__(self, tokenizer: "Tokenizer", rows: int) -> None:
         """`rows` are those of the model's logits, at least the tokenizer's: rows beyond it are never allowed.
 
-        This takes about a second for 50,000 tokens: make one for each model.
+        This takes 0.3 s for 50,000 tokens: make one for each model.
         """
         from llguidance import LLTokenizer, TokenizerWrapper
 

@@ -34,9 +34,8 @@ NOT_FINITE = -1
 """In place of a token: the row's logits hold NaN or infinity."""
 NOTHING_LEFT = -2
 """In place of a token: no token is allowed here, by `allowed`, n-grams, bans and grammar together."""
-_NEVER = np.float32(
-    1e-18
-)  # relative weight that not the largest noise can lift above the smallest: 2^-53 / ln 2^53 is 3e-18
+# Not the luckiest token of this relative weight outruns the unluckiest of weight 1: 2^-53 / ln(2^53) is 3e-18.
+_NEVER = np.float32(1e-18)
 
 
 class Row(NamedTuple):
