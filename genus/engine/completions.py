@@ -32,7 +32,7 @@ class Completion:
 
 
 def complete(engine: Engine, requests: Sequence[Request], best_of: int | None = None) -> list[list[Completion]]:
-    """The choices of each request, which run together. Of `best_of` choices the `n` with the best mean are given, best first.
+    """The choices of each request, which run together. Of `best_of` choices the `n` best by mean are given, best first.
 
     A request that fails has choices whose `error` says why.
     """

@@ -14,7 +14,7 @@ from torch import Tensor
 from genus.core.errors import GenusError
 from genus.engine.grammar import Grammars, GrammarState
 from genus.engine.pages import Cache
-from genus.engine.request import Event, Finish, Request, TokenScore
+from genus.engine.request import Event, Finish, Request
 from genus.engine.sample import choose
 from genus.engine.schedule import Branch, Limits, Scheduler, Work
 from genus.engine.telling import Telling

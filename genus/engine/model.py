@@ -65,7 +65,7 @@ class Model:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that `generate`, `stream`, `chat` and `score` share; for many requests at once, its `add` and `step`."""
+        """The engine that `generate`, `stream`, `chat` and `score` share. Many requests at once: its `add`, `step`."""
         return Engine(self)
 
     def open_reader(self, tokens: int | None = None) -> tuple[PagedModel, Tokenizer | None]:

@@ -166,8 +166,8 @@ class _Step:
 
 @lru_cache
 def alike_rows(shapes: frozenset[tuple[int, int]], threads: int) -> int | None:
-    """The fewest rows from which on each row's product with matrices of these shapes has the same bits, however many there are
-    beside it; None where that was not found. Libraries take other routes for a few rows, and `threads` share the rows."""
+    """The fewest rows from which on each row's product with matrices of these shapes has the same bits, however many there
+    are beside it; None where that was not found. Libraries take other routes for few rows; `threads` share rows."""
     for least in (1, 2, 4, 8, 16, 32, 64):
         if all(_alike(min(rows, _PROBED), columns, least) for rows, columns in shapes):
             return least

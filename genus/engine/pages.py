@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 __all__ = ["Cache", "Pages", "Table"]
 
 Content = int
-"""Of a page: its tokens after all those before them. Content + next tokens -> content is one dict, the trie of what is known:
-its keys hold the token ids themselves, and equal hashes of unequal ids only cost a comparison."""
+"""Of a page: its tokens after all those before them. Content + next tokens -> content is one dict, the trie of all that is
+known: its keys hold the token ids themselves, and equal hashes of unequal ids only cost a comparison."""
 
 
 class Pages:
@@ -111,11 +111,11 @@ class Cache:
     def pages_for(self, tokens: int, burst: int) -> list[int]:
         """How many pages of each group a sequence of so many tokens ever holds, read at most `burst` tokens at a time."""
         whole = -(-tokens // self.size)
-        return [
-            whole if window is None else min(whole, (window + burst - 2) // self.size + 2) for window in self.windows
-        ]
+        return [whole if window is None else min(whole, (window + burst - 2) // self.size + 2) for window in self.windows]
 
-    def admit(self, tokens: Sequence[int], salt: Hashable, need: Sequence[int], found: bool = True) -> tuple[Table, int] | None:
+    def admit(
+        self, tokens: Sequence[int], salt: Hashable, need: Sequence[int], found: bool = True
+    ) -> tuple[Table, int] | None:
         """A table that starts with what is known of `tokens`, and how many tokens that is; None where it must wait.
 
         `need` is promised of each group, less what is shared. At least one token is left to read.
@@ -149,7 +149,7 @@ class Cache:
         return True
 
     def read(self, table: Table, tokens: Sequence[int], count: int) -> None:
-        """The keys and values of the first `count` of `tokens` are there: know full pages, let go of those behind windows."""
+        """Keys and values of the first `count` of `tokens` are there: know full pages, let go of those behind windows."""
         if self.sharing:
             while len(table.contents) * self.size <= count:
                 self._know(table, tokens)

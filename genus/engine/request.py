@@ -10,7 +10,7 @@ from genus.engine.sampling import Sampling
 __all__ = ["Event", "Finish", "Request", "TokenScore"]
 
 Finish = Literal["stop", "length", "aborted", "deadline", "error"]
-"""Why a choice ended: an ending token or a stop string; max_tokens or the context; abort(); its deadline; the model failed."""
+"""Why a choice ended: an ending token, stop string or grammar; max_tokens; abort(); its deadline; the model failed."""
 
 
 class TokenScore(NamedTuple):

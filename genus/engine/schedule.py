@@ -9,7 +9,6 @@ youngest starts over later, with equal results.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from genus.core.errors import GenusError
 from genus.engine.pages import Cache, Table
@@ -40,7 +39,7 @@ class Limits:
 
 @dataclass(eq=False)
 class Branch:
-    """One of a request's choices, in the making. `tokens` are the prompt and what was said; `computed` of them are cached."""
+    """One of a request's choices in the making. `tokens` are the prompt and what was said; `computed` of them are cached."""
 
     number: int
     request: Request
@@ -62,7 +61,8 @@ class Branch:
         return self.computed == len(self.tokens) - 1 and len(self.tokens) > len(self.request.prompt)
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Work:
     """Read `count` tokens of a branch (its guesses among them) from place `start` on."""
 
     branch: Branch

@@ -46,11 +46,9 @@ class Telling:
     def rows(self, count: int) -> list[Row]:
         """What `choose` must know of the next token and of those after each of the first guesses."""
         branch = self.branch
-        prompt, said, guesses = branch.request.prompt, branch.said, branch.guesses
-        return [
-            Row(branch.request.sampling, self.seed, branch.choice, len(said) + k, prompt, [*said, *guesses[:k]], self.grammar)
-            for k in range(count)
-        ]
+        request, said = branch.request, list(branch.said)
+        asked = request.sampling, self.seed, branch.choice
+        return [Row(*asked, len(said) + k, request.prompt, said + branch.guesses[:k], self.grammar) for k in range(count)]
 
     def hear(self, work: Work, logits: Tensor) -> None:
         """Score the prompt's tokens after those that were read, if that was asked for; logits (rows, vocab)."""

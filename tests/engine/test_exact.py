@@ -3,7 +3,6 @@ started over. For every family, with windows, strides, ALiBi, sinks and experts.
 
 import pytest
 import torch
-from tests.engine.test_routes import make_model
 
 from genus.engine.engine import Engine
 from genus.engine.paged import PagedModel
@@ -11,6 +10,7 @@ from genus.engine.request import Request, TokenScore
 from genus.engine.sampling import Sampling
 from genus.engine.schedule import Limits
 from genus.models.families import FAMILIES
+from tests.engine.test_routes import make_model
 
 PAGE = 32
 
