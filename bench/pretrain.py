@@ -16,6 +16,8 @@ import resource
 import statistics
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -44,6 +46,7 @@ examples:
   python bench/pretrain.py                              GPT-2's architecture, 13.9M parameters, fp32
   python bench/pretrain.py --shape 124M --rounds 5
   python bench/pretrain.py --family llama --contenders genus transformers litgpt --rounds 20
+  python bench/pretrain.py --contenders genus+kept --profile      where the first contender's step goes
   python bench/pretrain.py --bf16 --json                the last line is one JSON object
 
 The peers are installed beside Genus in an environment of their own; see bench/requirements.txt.
@@ -91,8 +94,9 @@ def main() -> int:
     results = [_result(racer, first) for racer in racers.values()]
     setting = _setting(options)
     _print_table(results, problems, setting, spec.training_flop(spec.context))
+    profile = _profile_of(first) if first and options.profile else {}
     if options.json:
-        print(json.dumps({**setting, "results": results, "problems": problems}))
+        print(json.dumps({**setting, "results": results, "problems": problems, "profile": profile}))
     return 0 if first else 1
 
 
@@ -114,6 +118,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--bf16", action="store_true", help="bfloat16 autocast, very slow on a CPU without AVX-512 or AMX; else fp32"
     )
+    parser.add_argument("--profile", action="store_true", help="at the end, one step of the first contender by operator")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     for name, size in zip(("width", "depth", "heads", "context", "vocab", "batch"), SHAPES[options.shape], strict=True):
@@ -191,7 +196,9 @@ def _serve(pipe: Connection, name: str, spec: DecoderSpec, options: argparse.Nam
         shown = version("torch") if library == "plain" else version(library)
         pipe.send({"version": shown, "parameters": parameters, "notes": contender.notes, "exact": contender.exact})
         while True:
-            count = pipe.recv()
+            if not (count := pipe.recv()):
+                pipe.send(_profile(steps))
+                continue
             began = time.perf_counter()
             losses = [next(steps).loss for _ in range(count)]
             seconds = time.perf_counter() - began
@@ -203,6 +210,25 @@ def _serve(pipe: Connection, name: str, spec: DecoderSpec, options: argparse.Nam
         pipe.send({"problem": f"{error.name} is not installed; python -m pip install -r bench/requirements.txt"})
     except Exception as error:  # a peer's defect must not hide the others' figures
         pipe.send({"problem": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"})
+
+
+def _profile(steps: Iterator[Any]) -> dict[str, float]:
+    """Operator -> its share of one step's CPU time, without what it calls."""
+    times: Counter[str] = Counter()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        next(steps)
+    for event in profiler.key_averages():
+        times[event.key] += event.self_cpu_time_total
+    return {name: taken / times.total() for name, taken in times.most_common(10)}
+
+
+def _profile_of(racer: Racer) -> dict[str, Any]:
+    racer.pipe.send(0)
+    found = _answer(racer.pipe)
+    print(f"one more step of {racer.name}, by operator:")
+    for name, share in found.items():
+        print(f"  {name:50}{share:6.1%}")
+    return found
 
 
 def _race(racers: dict[str, Racer], problems: dict[str, str], options: argparse.Namespace) -> None:
@@ -242,7 +268,7 @@ def _result(racer: Racer, first: Racer | None) -> dict[str, Any]:
 
 
 def _setting(options: argparse.Namespace) -> dict[str, Any]:
-    chosen = {name: value for name, value in vars(options).items() if name not in ("json", "contenders")}
+    chosen = {name: value for name, value in vars(options).items() if name not in ("json", "contenders", "profile")}
     return {**chosen, "machine": describe(torch.device("cpu"))}
 
 

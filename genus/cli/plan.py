@@ -92,6 +92,10 @@ def _completed(config: Plan, run: "Published | None", recipe: "Pretrain | None")
         known = {"tokens": recipe.tokens or None, "batch": recipe.batch}
         if (config.count or 1) == 1 and config.batch is None:
             known["micro_batch"] = min(recipe.batch, recipe.micro_batch)
+        if recipe.parallel != type(recipe.parallel)():  # chosen by the user, not to be searched
+            given = recipe.parallel
+            known |= {"tensor": given.tensor, "shard": given.shard or None, "replicate": given.replicate}
+            known["checkpointing"] = given.checkpointing
     if run and run.plan.tables == "split" and config.machine is None and config.count is None:
         config = replace(config, tables="split")
     return replace(config, **{name: value for name, value in known.items() if getattr(config, name) is None})

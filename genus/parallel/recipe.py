@@ -6,7 +6,7 @@ from typing import Literal
 from genus.core.errors import GenusError
 from genus.models.spec import DecoderSpec, Experts
 
-__all__ = ["Layout", "Parallel", "check_layout", "layout_of"]
+__all__ = ["Layout", "Parallel", "check_layout", "layout_of", "uneven"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def layout_of(parallel: Parallel, world: int) -> Layout:
 
 def check_layout(layout: Layout, spec: DecoderSpec, batch: int, micro_batch: int) -> None:
     """Raise GenusError, naming the field to change, where the model or the step cannot be cut up so."""
-    rows, ways = batch // layout.data, layout.tensor
+    rows = batch // layout.data
     if batch % layout.data:
         raise GenusError(f"batch = {batch} rows cannot be shared out among {layout.data} readers; choose a multiple")
     if rows % min(rows, micro_batch):
@@ -70,13 +70,20 @@ def check_layout(layout: Layout, spec: DecoderSpec, batch: int, micro_batch: int
             f"micro_batch = {micro_batch} does not divide the {rows} rows that each of {layout.data} readers gets "
             f"of batch = {batch}; choose a divisor of {rows}"
         )
+    if reason := uneven(spec, spec.context, layout.tensor):
+        raise GenusError(f"parallel: {reason}")
+
+
+def uneven(spec: DecoderSpec, context: int, ways: int) -> str:
+    """Why rows of `context` tokens and the model's matrix products cannot be split so; "" where they can."""
     if ways == 1:
-        return
+        return ""
     if isinstance(spec.mlp, Experts):
-        raise GenusError(f"parallel.tensor = {ways} does not split experts; use tensor = 1 and more of shard")
-    sizes = {"heads": spec.attention.heads, "hidden": spec.each_mlp.hidden, "context": spec.context}
+        return f"tensor = {ways} does not split experts; use tensor = 1 and more of shard"
+    sizes = {"heads": spec.attention.heads, "hidden": spec.each_mlp.hidden, "context": context}
     if spec.attention.kv_heads > 1:  # a single one is kept whole
         sizes["kv_heads"] = spec.attention.kv_heads
     for name, size in sizes.items():
         if size % ways:
-            raise GenusError(f"parallel.tensor = {ways} does not divide model.{name} = {size}; choose a divisor")
+            return f"tensor = {ways} does not divide model.{name} = {size}; choose a divisor"
+    return ""

@@ -1,7 +1,7 @@
 """A run cut up over devices: which layouts there are, what each device holds, and how long a step takes by a simple model.
 
 The layout is FSDP2 over `shard` x `replicate` with tensor parallelism inside, split by tokens between matrix products:
-weights, gradients and AdamW's moments in fp32, each block's weights gathered in the format of the computation. The time
+weights, gradients and moments in fp32, each block's weights gathered in the format of the computation. The time
 serves to choose among layouts; how near a run comes to it is an assumption that the caller makes.
 """
 
@@ -11,9 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from genus.core.errors import GenusError
-from genus.models.spec import DecoderSpec, Experts, Mlp
+from genus.models.spec import DecoderSpec, Mlp
+from genus.parallel import recipe as parallel
 from genus.plan.devices import Device
 from genus.plan.recipe import Checkpointing, Plan, Tables
+from genus.train.recipe import Optim
 
 if TYPE_CHECKING:
     from genus.plan.trace import Bytes
@@ -32,6 +34,7 @@ class Job:
     batch: int
     context: int
     bf16: bool = True
+    optim: Optim = Optim()  # noqa: RUF009 - frozen
 
     @property
     def flop(self) -> float:
@@ -45,25 +48,12 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Devices along each axis, rows that each computes at once, and whether blocks are computed again in the backward."""
+class Layout(parallel.Layout):
+    """A run's layout, rows that each device computes at once, and whether blocks are computed again in the backward."""
 
-    tensor: int = 1
-    shard: int = 1
-    replicate: int = 1
     micro_batch: int = 1
     checkpointing: Checkpointing = "none"
     tables: Tables = "whole"
-
-    @property
-    def devices(self) -> int:
-        """All of them."""
-        return self.tensor * self.shard * self.replicate
-
-    @property
-    def data(self) -> int:
-        """Groups that read rows of their own."""
-        return self.shard * self.replicate
 
     def __str__(self) -> str:
         axes = f"tensor {self.tensor} x shard {self.shard} x replicate {self.replicate}"
@@ -90,7 +80,7 @@ class Memory:
 def layouts(job: Job, count: int, fixed: Plan) -> Iterator[Layout]:
     """Every layout of `count` devices that computes the job and has what is `fixed`."""
     for tensor in _divisors(count):
-        if fixed.tensor not in (None, tensor) or _uneven(job, tensor):
+        if fixed.tensor not in (None, tensor) or parallel.uneven(job.spec, job.context, tensor):
             continue
         for shard in _divisors(count // tensor):
             data = count // tensor
@@ -113,7 +103,7 @@ def layouts(job: Job, count: int, fixed: Plan) -> Iterator[Layout]:
 
 def check(job: Job, count: int, fixed: Plan) -> None:
     """Raise GenusError, naming the field, where what is fixed does not go together."""
-    if fixed.tensor and (reason := _uneven(job, fixed.tensor)):
+    if fixed.tensor and (reason := parallel.uneven(job.spec, job.context, fixed.tensor)):
         raise GenusError(reason)
     ways = (fixed.tensor or 1) * (fixed.shard or 1) * (fixed.replicate or 1)
     if count % ways:
@@ -159,11 +149,12 @@ def memory_of(job: Job, layout: Layout, cpu: bool = False) -> Memory:
         accumulated=steps > 1,
         ways=layout.tensor,
         split_tables=layout.tables == "split",
-        many=layout.devices > 1,
+        many=layout.world > 1,
         cpu=cpu,
+        optim=job.optim,
     )
     moments = trace(share(job.spec, layout), micro)
-    hold = _hold_alone if layout.devices == 1 else partial(_hold_share, job, layout, steps > 1)
+    hold = _hold_alone if layout.world == 1 else partial(_hold_share, job, layout, steps > 1)
     return max((hold(phase, found) for phase, found in moments.items()), key=lambda memory: memory.total)
 
 
@@ -185,24 +176,23 @@ def _hold_share(job: Job, layout: Layout, accumulated: bool, phase: str, found: 
     kept = {"forward": narrow, "last": 2 * narrow, "next": 2 * narrow + 4, "within": 2 * narrow + 4, "first": narrow + 4}
     gathered = found["outer"] + (block * kept[phase] + 4 * around if phase in kept else 0.0)
     gradients = 4 * mine if phase in ("first", "update") else 0.0
-    if (
-        accumulated
-    ):  # summed up over the devices only in the last micro-batch's backward: until then each keeps all of its own
+    if accumulated:  # they are summed over devices in the last backward alone: until then each keeps all of its own
         gradients = 4.0 * here.parameters
-    return Memory(4 * mine, gradients, 8 * mine, gathered, found["activations"])
+    moments = found["optimizer"] / found["weights"]
+    return Memory(4 * mine, gradients, 4 * mine * moments, gathered, found["activations"])
 
 
 def seconds_of(job: Job, layout: Layout, device: Device) -> float:
     """One step by a model of arithmetic and messages: gathering hides behind arithmetic, splitting products does not."""
     steps = job.batch // layout.data // layout.micro_batch
     again = 4 / 3 if layout.checkpointing == "full" else 1.0
-    flop = job.spec.training_flop(job.context) * job.batch * job.context / layout.devices * again
+    flop = job.spec.training_flop(job.context) * job.batch * job.context / layout.world * again
     arithmetic = flop / (_KERNELS * device.peak("bf16" if job.bf16 else "fp32"))
     here = job.spec.parameters / layout.tensor
     narrow = 2 if job.bf16 else 4
     ring = (layout.shard - 1) / layout.shard
     gather = here * ring * (2 * narrow * steps + 4) / _speed(device, layout.tensor * layout.shard)
-    copies = 2 * (layout.replicate - 1) / layout.replicate * 4 * here / layout.shard / _speed(device, layout.devices)
+    copies = 2 * (layout.replicate - 1) / layout.replicate * 4 * here / layout.shard / _speed(device, layout.world)
     stream = 4 * layout.micro_batch * job.context * job.spec.width * (layout.tensor - 1) / layout.tensor
     messages = 12 if layout.checkpointing == "full" else 8  # a gather and a sum, for attention and MLP, each way
     split = steps * job.spec.depth * messages * stream / _speed(device, layout.tensor)
@@ -219,22 +209,6 @@ def _around(spec: DecoderSpec) -> int:
 def _speed(device: Device, together: int) -> float:
     """Bytes/s of one device among so many that exchange with each other."""
     return device.link if together <= device.node else device.network
-
-
-def _uneven(job: Job, ways: int) -> str:
-    """Why matrix products cannot be split so; "" where they can."""
-    spec = job.spec
-    if ways == 1:
-        return ""
-    if isinstance(spec.mlp, Experts):
-        return f"tensor = {ways} does not split experts; use tensor 1 and more of shard"
-    sizes = {"heads": spec.attention.heads, "hidden": spec.each_mlp.hidden, "context": job.context}
-    if spec.attention.kv_heads > 1:
-        sizes["kv_heads"] = spec.attention.kv_heads
-    for name, size in sizes.items():
-        if size % ways:
-            return f"tensor = {ways} does not divide {name} = {size}; choose a divisor"
-    return ""
 
 
 def _divisors(number: int) -> list[int]:

@@ -124,7 +124,8 @@ def _best(job: Job, device: Device, count: int, fixed: Plan) -> tuple[Planned | 
 def _floor(job: Job, layout: Layout) -> float:
     """Bytes that are there for certain: weights, gradients and moments, and the stream as it enters each block."""
     stream = layout.micro_batch * job.context / layout.tensor * job.spec.width * job.spec.depth
-    return 16 * owned(job.spec, layout) + (2 if job.bf16 else 4) * stream
+    moments = 1 if job.optim.kind == "muon" else 2
+    return 4 * (2 + moments) * owned(job.spec, layout) + (2 if job.bf16 else 4) * stream
 
 
 def _advice(job: Job, device: Device, count: int, fixed: Plan) -> str:

@@ -7,12 +7,10 @@ makes of them. Not seen: what a kernel allocates within itself, and what an allo
 import contextlib
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +20,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from genus.models.heads import LanguageModel
+from genus.models.parts.experts import ExpertMlps
 from genus.models.spec import DecoderSpec
-from genus.train import cross_entropy
+from genus.train.cross_entropy import chunk_rows
 from genus.train.losses import Tokens, next_token
 from genus.train.optim import make_optimizer
 from genus.train.recipe import Optim
@@ -51,6 +50,7 @@ class Micro:
     split_tables: bool = False  # by the vocabulary among them, and so the logits; the spec has one device's share
     many: bool = False  # other devices hold most of the weights: the fullest moment is that of the other kinds
     cpu: bool = True  # the loss takes fewer rows at once there
+    optim: Optim = Optim()  # noqa: RUF009 - frozen
 
     def size(self, held: Bytes) -> int:
         """Of the bytes held, those that decide which moment is the fullest."""
@@ -115,7 +115,7 @@ def trace(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
     Deep models are traced at two small depths: each moment's bytes grow evenly with every further round of windows.
     """
     period = len(spec.attention.windows)
-    few = spec.depth % period + period * -(-3 // period)  # at least 3: last, next and first are not one
+    few = spec.depth % period + period * -(-4 // period)  # at least 4: last, next and first are not one, Muon takes 4
     if spec.depth <= few + period:
         return _peaks(spec, micro)
     less, more = (_peaks(replace(spec, depth=depth), micro) for depth in (few, few + period))
@@ -130,19 +130,22 @@ def trace(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
 @lru_cache(maxsize=256)
 def _peaks(spec: DecoderSpec, micro: Micro) -> dict[str, Bytes]:
     """See trace; and of the backward of the blocks within."""
-    with FakeTensorMode(), _pretending(micro.cpu), LiveBytes(micro.size) as live:
+    rows = chunk_rows("cpu" if micro.cpu else "cuda", spec.vocab)
+    with FakeTensorMode(), LiveBytes(micro.size) as live:
         model = _weightless(spec, live)
-        optimizer = make_optimizer(model, Optim())
+        optimizer = make_optimizer(model, micro.optim)
         _fill_state(model, optimizer, live, micro.accumulated)
         names = {spec.depth - 1: "last", spec.depth - 2: "next", 0: "first"}
         for layer, block in enumerate(model.decoder.blocks):
             _watch(block, micro, partial(live.enter, names.get(layer, "within")))
+            if isinstance(block.mlp, ExpertMlps):
+                block.mlp.loads = partial(_evenly, block.mlp.experts.count)  # type: ignore[method-assign]
         tokens = targets = torch.zeros((micro.rows, micro.time // micro.ways), dtype=torch.long)
         if micro.split_tables:
             model.decoder.register_forward_hook(lambda _, __, hidden: hidden.repeat(1, micro.ways, 1))
             targets = tokens.repeat(1, micro.ways)
         with torch.autocast("cpu", torch.bfloat16) if micro.bf16 else contextlib.nullcontext():
-            scored = next_token(model, Tokens(tokens, targets, torch.zeros_like(tokens)))
+            scored = next_token(model, Tokens(tokens, targets, torch.zeros_like(tokens)), chunk=rows)
         scored.total.backward()
         del scored
         live.enter("update")
@@ -220,17 +223,6 @@ class _Telling(torch.autograd.Function):
         return grad, None
 
 
-@contextlib.contextmanager
-def _pretending(cpu: bool) -> Iterator[None]:
-    """Two places ask for what shapes do not tell. Which expert a token meets: here each gets its fair share. And on what
-    the loss runs: PyTorch needs no driver for a CPU's tensors alone, and an accelerator takes larger chunks.
-    """
-
-    def evenly(chosen: Tensor, minlength: int) -> SimpleNamespace:
-        total = chosen.numel()
-        return SimpleNamespace(tolist=lambda: [len(range(expert, total, minlength)) for expert in range(minlength)])
-
-    rows = partial(cross_entropy.chunk_rows, "cpu" if cpu else "cuda")
-    pretended = mock.patch.object(cross_entropy, "chunk_rows", lambda _device, vocab: rows(vocab))
-    with mock.patch.object(Tensor, "bincount", evenly), pretended:
-        yield
+def _evenly(experts: int, chosen: Tensor) -> list[int]:
+    """Which expert a token meets, shapes do not tell: here each gets its fair share."""
+    return [len(range(expert, chosen.numel(), experts)) for expert in range(experts)]

@@ -18,29 +18,30 @@ _CPU_ROWS = 256  # tokens of a chunk; at a vocabulary of 8,192 its logits are 8 
 _LOGITS = 2**27  # of a chunk elsewhere: 512 MiB
 
 
-def cross_entropy(read: Readout, targets: Tensor, z_loss: float = 0.0) -> tuple[Tensor, Tensor]:
+def cross_entropy(read: Readout, targets: Tensor, z_loss: float = 0.0, chunk: int = 0) -> tuple[Tensor, Tensor]:
     """Sums over targets (tokens,) of -log p(target), in nats, and of `z_loss` * log(Z)^2, which has no gradient of its own.
 
     The gradient of the first sum is that of both, so that the loss that is reported stays the cross-entropy (PaLM, arXiv
-    2204.02311, section 5). Logits are fp32, their products in autocast's dtype.
+    2204.02311, section 5). Logits are fp32, their products in autocast's dtype. `chunk` is how many tokens' logits are made
+    at once; 0 is what suits the device.
     """
     wanted = torch.is_grad_enabled() and (read.hidden.requires_grad or read.table.requires_grad)
-    sums: tuple[Tensor, Tensor] = _CrossEntropy.apply(*read, targets, z_loss, wanted)
+    chunk = chunk or chunk_rows(read.hidden.device.type, len(read.table))
+    sums: tuple[Tensor, Tensor] = _CrossEntropy.apply(*read, targets, z_loss, wanted, chunk)
     return sums
 
 
 def chunk_rows(device: str, vocab: int) -> int:
-    """Tokens whose logits are made at once."""
+    """Tokens whose logits are made at once on a kind of device."""
     return _CPU_ROWS if device == "cpu" else max(1, _LOGITS // vocab)
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
-        hidden, table, bias, scale, targets, z_loss, wanted = inputs
+        hidden, table, bias, scale, targets, z_loss, wanted, rows = inputs
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        rows = chunk_rows(kind, len(table))
         losses, slopes = [], [None if part is None or not wanted else torch.zeros_like(part) for part in inputs[:3]]
         with torch.autocast(kind, enabled=False):
             narrow = table.to(dtype)
@@ -60,7 +61,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *by: Tensor) -> tuple[Tensor | None, ...]:
         slopes = [None if slope is None else slope * by[0] for slope in ctx.saved_tensors]
-        return (*slopes, None, None, None, None)
+        return (*slopes, None, None, None, None, None)
 
 
 def _logits(hidden: Tensor, table: Tensor, bias: Tensor | None, scale: float) -> Tensor:

@@ -29,19 +29,20 @@ class Tokens(NamedTuple):
 
 
 def next_token(
-    model: LanguageModel, batch: Tokens, z_loss: float = 0.0, decoder: Callable[..., Tensor] | None = None
+    model: LanguageModel, batch: Tokens, z_loss: float = 0.0, decoder: Callable[..., Tensor] | None = None, chunk: int = 0
 ) -> Scored:
     """Sum over all targets of -log p(target), in nats, and how many targets there were.
 
     Training adds the loss that keeps experts about equally busy, where there are any, and tells the `activation_rms` of a
     token before the last norm. Gradients, but not the sum, are also those of `z_loss` * log(Z)^2, which keeps the logits
-    from drifting (PaLM, arXiv 2204.02311, section 5). `decoder` is the model's own in another form, compiled for one.
+    from drifting (PaLM, arXiv 2204.02311, section 5). `decoder` is the model's own in another form, compiled for one;
+    `chunk` is cross_entropy's.
     """
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
     decode = model.decoder if decoder is None else decoder
     hidden = decode(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
-    loss, squares = cross_entropy(model.read(hidden), batch.targets.flatten(), z_loss)
+    loss, squares = cross_entropy(model.read(hidden), batch.targets.flatten(), z_loss, chunk)
     stats = {} if model.decoder.rms is None or not model.training else {"activation_rms": model.decoder.rms}
     scored = Scored(loss, batch.targets.numel(), {**stats, "z_loss": squares} if z_loss else stats)
     experts = model.spec.mlp

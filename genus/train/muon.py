@@ -16,6 +16,7 @@ __all__ = ["Muon", "orthogonalise"]
 _MOMENTUM = 0.95
 _RMS = 0.2  # of an update, as AdamW's usually is, so that one learning rate serves both (Moonlight, arXiv 2502.16982)
 _STEPS = 5
+_TOGETHER = 4  # matrices that are made whole and turned at once: of a large model's, all would not fit
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # Jordan's: five times take singular values of 0.01 to 1 to within 0.7 to 1.2
 
 
@@ -36,16 +37,17 @@ class Muon(torch.optim.AdamW):
             self.param_groups = groups
 
     def _turn(self, group: dict[str, Any]) -> None:
-        """Matrices of one shape are orthogonalised together."""
+        """Matrices of one shape are orthogonalised together, a few at a time."""
         alike: dict[torch.Size, list[nn.Parameter]] = {}
         for parameter in group["params"]:
             if parameter.grad is not None:
                 alike.setdefault(parameter.shape, []).append(parameter)
         refused = getattr(self, "found_inf", None)
         applied = 1.0 if refused is None else 1 - refused  # a number, or one on the device that nobody waits for
-        for shape, parameters in alike.items():
+        few = [same[first : first + _TOGETHER] for same in alike.values() for first in range(0, len(same), _TOGETHER)]
+        for parameters in few:
             directions = orthogonalise(torch.stack([_whole(self._ahead(parameter, refused)) for parameter in parameters]))
-            size = _RMS * max(shape[-2:]) ** 0.5 * group["lr"]
+            size = _RMS * max(directions.shape[-2:]) ** 0.5 * group["lr"]
             for parameter, direction in zip(parameters, directions, strict=True):
                 held = local(parameter)
                 held.mul_(1 - group["lr"] * group["weight_decay"] * applied)

@@ -178,7 +178,7 @@ def test_what_no_number_of_devices_can_hold():
 
 
 @pytest.mark.parametrize(("fixed", "expected"), [
-    (Plan(tensor=3), "tensor = 3 does not divide heads = 4"),
+    (Plan(tensor=3), "tensor = 3 does not divide model.heads = 4"),
     (Plan(shard=3), "does not divide 8 devices"),
     (Plan(tensor=1, micro_batch=5), "fix less"),
 ])  # fmt: skip
@@ -220,6 +220,19 @@ def test_a_recipe_without_its_shards(capsys, tmp_path):
     assert found["flop"] == 8192 * spec.training_flop(256)
     assert found["layout"]["micro_batch"] == 8
     assert found["memory"]["total"] == sum(value for name, value in found["memory"].items() if name != "total")
+
+
+def test_what_a_recipe_chose_is_not_searched(capsys, tmp_path):
+    path = tmp_path / "pretrain.toml"
+    path.write_text(
+        'shards = "nowhere"\nout = "o"\ntokens = 8192\nbatch = 8\n[model]\nwidth = 48\ndepth = 2\nheads = 4\n'
+        '[parallel]\ntensor = 2\nreplicate = 2\ncheckpointing = "full"\n[optim]\nkind = "muon"\n'
+    )
+    given = [str(path), "--machine", "h100", "--vocab", "512", "--json", "--count"]
+    layout = json.loads(said(capsys, *given, "8")[1])["layout"]
+    assert (layout["tensor"], layout["shard"], layout["replicate"], layout["checkpointing"]) == (2, 2, 2, "full")
+    code, text = said(capsys, *given, "2")
+    assert (code, "does not divide 2 devices" in text) == (1, True)
 
 
 def test_machines_of_your_own(tmp_path):

@@ -14,6 +14,7 @@ from genus.models.families import spec_of
 from genus.models.spec import DecoderSpec
 from genus.plan.layout import Job, Layout, memory_of
 from genus.plan.trace import Bytes, Micro, _peaks, trace
+from genus.train.recipe import Optim
 
 
 def small(family: str = "gpt2", **shape: int) -> DecoderSpec:
@@ -53,6 +54,16 @@ def test_a_block_of_gpt2_by_hand():
         fullest(replace(spec, depth=depth), Micro(rows=rows, time=time, bf16=False))["activations"] for depth in (40, 41)
     ]
     assert kept[1] - kept[0] == 4 * rows * time * (16 * spec.width + heads + 4)
+
+
+def test_muon_keeps_one_moment_of_a_matrix():
+    """Blocks are of depth * 12 width^2 in matrices; all else, and those, in AdamW have two."""
+    spec = small()
+    adamw, muon = (
+        fullest(spec, Micro(rows=2, time=64, bf16=False, optim=Optim(kind=kind)))["optimizer"] for kind in ("adamw", "muon")
+    )
+    matrices = spec.depth * 12 * spec.width**2
+    assert adamw - muon == 4 * matrices + 4 * 6 * spec.depth  # and no count of steps
 
 
 @pytest.mark.parametrize(("family", "checkpointing", "ways"), [

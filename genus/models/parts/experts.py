@@ -42,9 +42,13 @@ class ExpertMlps(nn.Module):
         flat, share = x.flatten(0, -2), best.softmax(-1).flatten()  # (tokens, width), (tokens * per_token,)
         order = chosen.flatten().argsort(stable=True)
         token = order // self.experts.per_token  # of each row to compute, expert by expert
-        rows = chosen.flatten().bincount(minlength=self.experts.count).tolist()  # a GPU waits here, once a layer
-        said = self._compute(flat[token], rows) * share[order, None]
+        said = self._compute(flat[token], self.loads(chosen)) * share[order, None]
         return torch.zeros_like(flat).index_add(0, token, said.to(flat.dtype)).view_as(x)
+
+    def loads(self, chosen: Tensor) -> list[int]:
+        """Tokens for each expert. A GPU waits here, once a layer."""
+        counts: list[int] = chosen.flatten().bincount(minlength=self.experts.count).tolist()
+        return counts
 
     def _compute(self, x: Tensor, rows: list[int]) -> Tensor:
         """Each expert on its `rows` of x, (tokens * per_token, width)."""
