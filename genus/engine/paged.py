@@ -2,29 +2,29 @@
 
 On a CPU in fp32 the logits of a token are the same bits however the step is put together: alone, in any batch, read in
 pieces or after a shared beginning. It rests on three things that tests check on the machine at hand. A row of a matrix
-product does not depend on its neighbours from a few rows on, so a step has at least so many (`alike_rows`). Keys are padded
-to whole pages, whose rest weighs exactly nothing in a softmax. And the values of each page are added up page by page.
+product does not depend on its neighbours (packed.py), or not from a few rows on, and then a step has so many. Keys are
+padded to whole pages, whose rest weighs exactly nothing in a softmax. And the values of each page are added up page by page.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from genus.engine.packed import PackedLinear, alike_rows, can_pack, packed
 from genus.engine.pages import Cache
 from genus.engine.schedule import Work
 from genus.models.attend import fused, make_mask
 from genus.models.heads import LanguageModel
-from genus.models.parts.experts import Stack
 from genus.models.spec import DecoderSpec
 
-__all__ = ["PagedModel", "alike_rows"]
+__all__ = ["PagedModel"]
 
 _PAGE = 128  # tokens; vLLM's on a CPU, and few enough to share most of a prompt
-_FEW = 4  # rows from which on a small product of attention has its final form, as alike_rows finds it for one thread
+_FEW = 4  # rows from which on a small product of attention does not depend on its neighbours
 _SINKS = 32  # places for one sink: sums go over whole vectors
 
 
@@ -32,9 +32,16 @@ class PagedModel:
     """A language model and its cache of `tokens` tokens. Memory is taken by the system as pages are first written."""
 
     def __init__(self, network: LanguageModel, tokens: int, page: int = _PAGE, sharing: bool = True) -> None:
-        self.network, self.spec, self.page = network.eval(), network.spec, page
+        self.spec, self.page = network.spec, page
         self.context, self.vocab = self.spec.context, self.spec.vocab
         table = network.decoder.embed.weight
+        network = network.eval()
+        self.packed = can_pack(table)
+        self.network = packed(network) if self.packed else network
+        self.shapes = frozenset((part.shape[-2], part.shape[-1]) for part in network.parameters() if part.dim() > 1)
+        with torch.inference_mode():
+            read = network.read(table.new_zeros(1, self.spec.width))
+            self.head = PackedLinear(read.table, read.bias) if self.packed else None
         self.exact = table.device.type == "cpu" and table.dtype == torch.float32
         windows = [_length(self.spec, layer) for layer in range(self.spec.depth)]
         self.windows = list(dict.fromkeys(windows))
@@ -53,12 +60,8 @@ class PagedModel:
         """Rows that a step has at least."""
         if not self.exact:
             return 1
-        shapes = {part.weight.shape[-2:] for part in self.network.modules() if isinstance(part, nn.Linear | Stack)}
-        found = alike_rows(frozenset((rows, columns) for rows, columns in shapes), torch.get_num_threads())
+        found = alike_rows(self.shapes, self.packed, torch.get_num_threads())
         self.exact = found is not None
-        for part in self.network.modules():
-            if isinstance(part, Stack):
-                part.least = found or 1
         return found or 1
 
     @torch.inference_mode()
@@ -76,8 +79,9 @@ class PagedModel:
         if not rows:
             return hidden.new_zeros(0, self.spec.vocab, dtype=torch.float32)
         filled = rows + rows[:1] * max(0, self.least - len(rows))
-        logits: Tensor = self.network.logits(hidden[torch.tensor(filled, device=device)])[: len(rows)]
-        return logits.float()
+        read = self.network.read(hidden[torch.tensor(filled, device=device)])
+        logits = read.logits() if self.head is None else self.head(read.hidden) * read.scale
+        return logits[: len(rows)].float()
 
     @torch.inference_mode()
     def copy(self, pages: Iterable[tuple[int, int, int]]) -> None:
@@ -162,28 +166,6 @@ class _Step:
         for page, value in enumerate(values.transpose(1, 2)):  # (kv_heads, page, head_dim)
             out = torch.baddbmm(out, weights[..., page * self.model.page : (page + 1) * self.model.page], value)
         return out.unflatten(1, rows.shape[1:3]).permute(2, 0, 1, 3).flatten(1, 2)[:count]
-
-
-@lru_cache
-def alike_rows(shapes: frozenset[tuple[int, int]], threads: int) -> int | None:
-    """The fewest rows from which on each row's product with matrices of these shapes has the same bits, however many there
-    are beside it; None where that was not found. Libraries take other routes for few rows; `threads` share rows."""
-    for least in (1, 2, 4, 8, 16, 32, 64):
-        if all(_alike(min(rows, _PROBED), columns, least) for rows, columns in shapes):
-            return least
-    return None
-
-
-_PROBED = 8192  # rows of a matrix: a table of tokens has many more
-
-
-def _alike(rows: int, columns: int, least: int) -> bool:
-    draw = torch.Generator().manual_seed(0)
-    with torch.inference_mode():
-        weight, x = (torch.randn(count, columns, generator=draw) for count in (rows, 4 * least + 3))
-        whole = F.linear(x, weight)
-        counts = (least, least + 1, least + 3, 2 * least + 1, 3 * least)
-        return all(torch.equal(F.linear(x[-count:], weight), whole[-count:]) for count in counts)
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:

@@ -57,26 +57,17 @@ class ExpertMlps(nn.Module):
 
 
 class Stack(nn.Module):
-    """One linear map an expert: weight (count, out, in).
-
-    Each product has at least `least` rows: the engine asks for that, whose results must not depend on how many there are.
-    """
+    """One linear map an expert: weight (count, out, in)."""
 
     def __init__(self, count: int, fan_in: int, out: int, bias: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, out, fan_in))
         self.bias = nn.Parameter(torch.zeros(count, out)) if bias else None
-        self.least = 1
 
     def forward(self, x: Tensor, rows: list[int]) -> Tensor:
         biases = [None] * len(rows) if self.bias is None else self.bias.unbind()
         maps = zip(x.split(rows), self.weight.unbind(), biases, strict=True)
-        return torch.cat([self._map(part, weight, bias) for part, weight, bias in maps])
-
-    def _map(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if 0 < len(x) < self.least:
-            return F.linear(F.pad(x, (0, 0, 0, self.least - len(x))), weight, bias)[: len(x)]
-        return F.linear(x, weight, bias)
+        return torch.cat([F.linear(part, weight, bias) for part, weight, bias in maps])
 
 
 def balance(routing: Routing) -> tuple[Tensor, Tensor]:
