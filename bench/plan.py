@@ -6,7 +6,7 @@ and a matrix product, which makes the threads and the library's own buffers. Ste
 precision as `auto` picks it, not compiled.
 
 On a CPU each shape runs twice: as `genus pretrain` does, with an allocator that keeps freed memory for the next step and so
-leaves holes, and `tight` (MALLOC_MMAP_THRESHOLD_; slower), where it maps each tensor by itself and holds what the step holds.
+leaves holes, and `tight` (MALLOC_MMAP_THRESHOLD_; slower), which maps each tensor by itself and holds what the step holds.
 
 python bench/plan.py
 python bench/plan.py --shapes 13.9M 30M --rounds 3 --json
