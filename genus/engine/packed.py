@@ -5,20 +5,23 @@ fast with many rows, and each row of a product has the same bits, however many r
 """
 
 import copy
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genus.models.attend import Attend
+from genus.models.heads import LanguageModel
 from genus.models.parts.experts import Stack
 
-__all__ = ["PackedLinear", "alike_rows", "can_pack", "packed"]
+__all__ = ["PackedLinear", "PackedModel", "alike_rows", "can_pack"]
 
 _ROWS = 16  # of the products that matter most; any number works
 _PROBED = 8192  # rows of a matrix: a table of tokens has many more
-_Part = TypeVar("_Part", bound=nn.Module)
+Linear = Callable[[Tensor, Tensor | None], nn.Module]
+"""Weight (rows, columns) and bias (rows,) -> their map, in one format or another."""
 
 
 class PackedLinear(nn.Module):
@@ -34,13 +37,39 @@ class PackedLinear(nn.Module):
         return product
 
 
+class PackedModel(nn.Module):
+    """A language model, all of whose matrices but the table that tokens are looked up in are in the format of `linear`.
+
+    Everything else it shares with the original, which is left as it is.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, network: LanguageModel, linear: Linear = PackedLinear) -> None:
+        super().__init__()
+        self.spec = network.spec
+        self.decoder = _packed(network.decoder, linear)
+        project = network.head.project
+        self.project = None if project is None else linear(project.weight, project.bias)
+        read = network.read(network.decoder.embed.weight.new_zeros(1, self.spec.width))
+        self.head, self.scale = linear(read.table, read.bias), read.scale
+
+    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """tokens, positions (batch, time) -> logits (batch, time, vocab)."""
+        return self.logits(self.decoder(tokens, positions, attend))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (..., width) -> logits (..., vocab)."""
+        logits: Tensor = self.head(hidden if self.project is None else self.project(hidden))
+        return logits if self.scale == 1 else logits * self.scale
+
+
 class _PackedStack(nn.Module):
     """Experts' maps, see models.parts.experts.Stack."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, linear: Linear) -> None:
         super().__init__()
         biases = [None] * len(stack.weight) if stack.bias is None else list(stack.bias)
-        self.maps = [PackedLinear(weight, bias) for weight, bias in zip(stack.weight, biases, strict=True)]
+        self.maps = [linear(weight, bias) for weight, bias in zip(stack.weight, biases, strict=True)]
 
     def forward(self, x: Tensor, rows: list[int]) -> Tensor:
         parts = zip(self.maps, x.split(rows), strict=True)
@@ -52,15 +81,14 @@ def can_pack(weight: Tensor) -> bool:
     return weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and weight.dtype == torch.float32
 
 
-@torch.inference_mode()
-def packed(part: _Part) -> _Part:
-    """The same module with packed matrices; it shares everything else, and `part` is left as it is."""
+def _packed(part: nn.Module, linear: Linear) -> nn.Module:
+    """The same module with its matrices in another format."""
     if isinstance(part, nn.Linear):
-        return PackedLinear(part.weight, part.bias)  # type: ignore[return-value]
+        return linear(part.weight, part.bias)
     if isinstance(part, Stack):
-        return _PackedStack(part)  # type: ignore[return-value]
+        return _PackedStack(part, linear)
     twin = copy.copy(part)
-    twin._modules = {name: None if child is None else packed(child) for name, child in part._modules.items()}
+    twin._modules = {name: None if child is None else _packed(child, linear) for name, child in part._modules.items()}
     return twin
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genus.engine.packed import PackedLinear, alike_rows, can_pack, packed
+from genus.engine.packed import PackedModel, alike_rows, can_pack
 from genus.engine.pages import Cache
 from genus.engine.schedule import Work
 from genus.models.attend import fused, make_mask
@@ -37,11 +37,8 @@ class PagedModel:
         table = network.decoder.embed.weight
         network = network.eval()
         self.packed = can_pack(table)
-        self.network = packed(network) if self.packed else network
+        self.network = PackedModel(network) if self.packed else network
         self.shapes = frozenset((part.shape[-2], part.shape[-1]) for part in network.parameters() if part.dim() > 1)
-        with torch.inference_mode():
-            read = network.read(table.new_zeros(1, self.spec.width))
-            self.head = PackedLinear(read.table, read.bias) if self.packed else None
         self.exact = table.device.type == "cpu" and table.dtype == torch.float32
         windows = [_length(self.spec, layer) for layer in range(self.spec.depth)]
         self.windows = list(dict.fromkeys(windows))
@@ -79,8 +76,7 @@ class PagedModel:
         if not rows:
             return hidden.new_zeros(0, self.spec.vocab, dtype=torch.float32)
         filled = rows + rows[:1] * max(0, self.least - len(rows))
-        read = self.network.read(hidden[torch.tensor(filled, device=device)])
-        logits = read.logits() if self.head is None else self.head(read.hidden) * read.scale
+        logits: Tensor = self.network.logits(hidden[torch.tensor(filled, device=device)])
         return logits[: len(rows)].float()
 
     @torch.inference_mode()
