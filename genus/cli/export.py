@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from genus.cli.main import bind_stage
+from genus.core.errors import GenusError
 from genus.core.recipe import read_recipe
 
 __all__ = ["export"]
@@ -28,5 +29,7 @@ def export(run: Path, /, *, step: int | None = None, out: Path | None = None) ->
     from genus.train.export import export as write
 
     recipe = run / "recipe.toml"
+    if not recipe.is_file():
+        raise GenusError(f"{run} holds no run (it has no recipe.toml); name the folder that genus pretrain wrote into")
     values = {**read_recipe(recipe), "out": str(run)}
     write(bind_stage("pretrain", values, str(recipe))[1], step, out)

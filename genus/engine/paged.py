@@ -6,10 +6,12 @@ product does not depend on its neighbours (packed.py), or not from a few rows on
 padded to whole pages, whose rest weighs exactly nothing in a softmax. And the values of each page are added up page by page.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -48,7 +50,7 @@ class PagedModel:
         count, part = -(-tokens // page), self.spec.attention
         self.cache = Cache(page, self.windows, [count] * len(self.windows), sharing)
         self.store = [  # keys and values of each group; one page more, for the rows that only fill up
-            table.new_zeros(2, windows.count(window), count + 1, page, part.kv_heads, part.head_dim)
+            _zeros((2, windows.count(window), count + 1, page, part.kv_heads, part.head_dim), table)
             for window in self.windows
         ]
 
@@ -162,6 +164,13 @@ class _Step:
         for page, value in enumerate(values.transpose(1, 2)):  # (kv_heads, page, head_dim)
             out = torch.baddbmm(out, weights[..., page * self.model.page : (page + 1) * self.model.page], value)
         return out.unflatten(1, rows.shape[1:3]).permute(2, 0, 1, 3).flatten(1, 2)[:count]
+
+
+def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Zeros as the other. On a CPU the system brings each page as it is first written; PyTorch would write them all now."""
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    return torch.from_numpy(np.zeros(math.prod(shape) * like.element_size(), np.uint8)).view(like.dtype).view(shape)
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:

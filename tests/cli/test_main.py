@@ -92,6 +92,12 @@ def test_a_missing_recipe(capsys):
     assert "missing.toml cannot be read" in said
 
 
+def test_a_run_that_is_not_there(capsys, tmp_path):
+    code, said = error(capsys, "export", str(tmp_path))
+    assert code == 1
+    assert "holds no run" in said
+
+
 def test_flags_win_over_the_recipe(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text('shards = "s"\nout = "o"\ntokens = 5\n[optim]\nlr = 0.5\nbetas = [0.8, 0.9]')
