@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genus.core.errors import GenusError
 from genus.core.files import new_folder
+from genus.engine.embed import Pooling, embed
 from genus.engine.engine import Engine, check_tokens
 from genus.engine.paged import PagedModel
 from genus.engine.request import Event, Request
@@ -153,6 +154,10 @@ class Model:
     def score_tokens(self, texts: Sequence[Sequence[int]]) -> list[Tensor]:
         """See engine.score.token_log_probs."""
         return token_log_probs(self.engine, texts)
+
+    def embed(self, texts: Sequence[str], pooling: Pooling = "mean") -> Tensor:
+        """One vector for each text, (texts, width), fp32: see engine.embed.embed."""
+        return embed(self.network, [self.prompt_ids(text) for text in texts], pooling)
 
     def save(self, folder: str | Path) -> None:
         """Write a Hugging Face folder, whole or not at all."""
