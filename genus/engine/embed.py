@@ -1,4 +1,4 @@
-"""One vector for each text, read off the hidden states of a language model. Not tuned for retrieval: see the docs of a model."""
+"""One vector for each text, read off the hidden states of a language model, which nobody tuned for search."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -34,8 +34,8 @@ def embed(network: LanguageModel, texts: Sequence[Sequence[int]], pooling: Pooli
     for batch in _batches(texts):
         states = _states(network, [texts[index] for index in batch])
         for index, state in zip(batch, states, strict=True):
-            state = state[: len(texts[index])].float()
-            found[index] = state.mean(0) if pooling == "mean" else state[-1]
+            own = state[: len(texts[index])].float()
+            found[index] = own.mean(0) if pooling == "mean" else own[-1]
     return found
 
 
@@ -53,7 +53,6 @@ def _states(network: LanguageModel, texts: Sequence[Sequence[int]]) -> Tensor:
     """Hidden states (texts, longest, width); nothing that is filled up after a text is seen by it."""
     device, longest = network.decoder.embed.weight.device, max(map(len, texts))
     tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts], device=device)
-    states: Tensor = network.decoder(
-        tokens, torch.arange(longest, device=device).expand_as(tokens), FastAttend(network.spec)
-    )
+    positions = torch.arange(longest, device=device).expand_as(tokens)
+    states: Tensor = network.decoder(tokens, positions, FastAttend(network.spec))
     return states.cpu()
