@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genus.core.errors import GenusError
 from genus.engine.grammar import Grammars, GrammarState
+from genus.engine.guess import Draft, Guesser, Repeats
 from genus.engine.pages import Cache
 from genus.engine.request import Event, Finish, Request
 from genus.engine.sample import choose
@@ -46,7 +47,8 @@ class Engine:
     """Many requests at once over one model. Not for several threads: one calls `add`, `step` and `abort` in turns.
 
     `tokens` is how many the cache holds, by default 8 contexts. Without a tokenizer, events have tokens alone. `guesses` is
-    how many tokens are read ahead where a text repeats itself; it changes the speed and never what is said.
+    how many tokens are read ahead, guessed from how a text repeats itself, or by `draft`, a small model of the same tokens:
+    it changes the speed and never what is said.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Engine:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         tokens: int | None = None,
         guesses: int = 0,
+        draft: Opened | Reader | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reader, self.tokenizer = model.open_reader(tokens) if isinstance(model, Opened) else (model, None)
         self.guesses, self.clock = guesses, clock
+        self.guesser: Guesser = Repeats() if draft is None else self._draft(draft)
         self.scheduler = Scheduler(self.reader.cache, limits)
         self.requests: dict[int, list[Telling]] = {}  # choices that are not over
         self._count = 0
@@ -96,9 +100,9 @@ class Engine:
     def step(self) -> list[Event]:
         """Do one step; what it brought. Nothing to do is no error, and brings nothing."""
         events, self._untold = self._untold + self._expire(), []
-        for tellings in self.requests.values() if self.guesses else ():
-            for telling in tellings:
-                telling.guess(self.guesses)
+        if self.guesses:
+            tellings = [telling for choices in self.requests.values() for telling in choices if telling.room > 0]
+            self.guesser.guess(tellings, [min(self.guesses, telling.room) for telling in tellings])
         work = self.scheduler.plan()
         for some, logits in self._read(work):
             if isinstance(logits, Exception):
@@ -122,6 +126,13 @@ class Engine:
         finally:
             self._untold += others
             self.abort(number)
+
+    def _draft(self, model: Opened | Reader) -> Draft:
+        reader, tokenizer = model.open_reader(None) if isinstance(model, Opened) else (model, None)
+        same = tokenizer is None or self.tokenizer is None or tokenizer.sha256 == self.tokenizer.sha256
+        if reader.vocab != self.reader.vocab or not same:
+            raise GenusError("the draft model has another tokenizer; a draft must have the model's own")
+        return Draft(reader)
 
     @cached_property
     def _grammars(self) -> Grammars:
@@ -219,6 +230,7 @@ class Engine:
         """The choice is over: its pages are free at once."""
         number = telling.branch.number
         self.scheduler.remove(telling.branch)
+        self.guesser.drop(telling.branch)
         self.requests[number].remove(telling)
         if not self.requests[number]:
             del self.requests[number]

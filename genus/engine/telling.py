@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from genus.engine.grammar import GrammarState
-from genus.engine.guess import Repeats
 from genus.engine.request import Event, Finish, TokenScore
 from genus.engine.sample import NOT_FINITE, NOTHING_LEFT, Row, log_probs
 from genus.engine.schedule import Branch, Work
@@ -27,7 +26,6 @@ class Telling:
         self.branch, self.tokenizer, self.seed, self.grammar = branch, tokenizer, seed, grammar
         self.decoder = None if tokenizer is None else StreamDecoder(tokenizer)
         self.stops = StopText(branch.request.sampling.stop)
-        self.repeats = Repeats()
         self.next = _Next()
         self.heard: dict[int, TokenScore] = {}  # place in the prompt -> its score
         self.echoed = False  # they were told; who starts over reads the prompt again
@@ -36,12 +34,12 @@ class Telling:
         """Another choice of the same request, from the end of its prompt on."""
         return Telling(branch, self.tokenizer, self.seed, None if self.grammar is None else self.grammar.copy())
 
-    def guess(self, most: int) -> None:
-        """Guess up to `most` tokens to come, where this is generating and no grammar says what may come."""
+    @property
+    def room(self) -> int:
+        """How many tokens may be guessed: none before this generates, and none where a grammar says what may come."""
         branch = self.branch
-        if branch.generating and self.grammar is None:
-            room = branch.request.max_tokens - len(branch.said) - 1
-            branch.guesses = self.repeats.after(branch.tokens, min(most, room))
+        guessable = branch.generating and self.grammar is None
+        return branch.request.max_tokens - len(branch.said) - 1 if guessable else 0
 
     def rows(self, count: int) -> list[Row]:
         """What `choose` must know of the next token and of those after each of the first guesses."""

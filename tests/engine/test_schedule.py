@@ -31,10 +31,10 @@ def run(engine: Engine, requests) -> list[dict[int, tuple[int, ...]]]:
     return list(said.values())
 
 
-def alone(request: Request) -> dict[int, tuple[int, ...]]:
+def alone(request: Request, windows=(None,)) -> dict[int, tuple[int, ...]]:
     """What the request says with an engine of its own, one page for all it needs, nothing shared, all read at once."""
     limits = Limits(budget=256, beside=256)
-    return run(Engine(HashModel(64, size=64, sharing=False), limits=limits), [request])[0]
+    return run(Engine(HashModel(64, 64, windows, sharing=False), limits=limits), [request])[0]
 
 
 def test_a_request_alone_is_a_loop():
@@ -226,6 +226,33 @@ def test_guesses_change_no_token(prompt):
         assert run(engine, [request])[0] == alone(request)
 
 
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("windows", [(None,), (None, 6)])
+@pytest.mark.parametrize("pages", [64, 5])
+def test_a_draft_changes_no_token(same, pages, windows):
+    """A draft that thinks alike, one that does not, and one without room for all. The noise is the same: thinking alike is
+    agreeing, whatever the temperature."""
+
+    class Other(HashModel):
+        def _logits(self, work, place):
+            return [*super()._logits(work, place)[1:], 0.0]
+
+    draft, model = (HashModel if same else Other)(pages, windows=windows), HashModel(64, windows=windows)
+    engine = Engine(model, limits=Limits(budget=64, beside=8, most=6), guesses=4, draft=draft)
+    requests = [ask([1, 2, 3], 30, n=2), ask([4] * 9, 20, seed=7), ask([5], 1)]
+    assert run(engine, requests) == [alone(each, windows) for each in requests]
+    assert draft.cache.at_rest
+    if same and pages == 64:
+        assert len(model.reads) <= 2 + 30 // 5
+
+
+def test_a_draft_of_other_tokens_is_refused():
+    draft = HashModel(4)
+    draft.vocab += 1
+    with pytest.raises(GenusError, match="another tokenizer"):
+        Engine(HashModel(4), draft=draft)
+
+
 def test_a_right_guess_saves_a_step():
     """A model that says its own prompt again, whatever the hash."""
 
@@ -268,10 +295,13 @@ def known_alone(request: Request) -> dict[int, tuple[int, ...]]:
     pages=st.integers(12, 20),
     optimistic=st.booleans(),
     guesses=st.sampled_from([0, 3]),
+    draft=st.booleans(),
 )
-def test_any_schedule_tells_each_what_it_would_hear_alone(arrivals, pages, optimistic, guesses):
+def test_any_schedule_tells_each_what_it_would_hear_alone(arrivals, pages, optimistic, guesses, draft):
     """Random arrivals, lengths, choices and aborts: equal tokens, nothing leaks, nobody waits for ever."""
-    engine = Engine(HashModel(pages), limits=Limits(budget=7, beside=3, most=5, optimistic=optimistic), guesses=guesses)
+    limits = Limits(budget=7, beside=3, most=5, optimistic=optimistic)
+    small = HashModel(pages // 2) if draft else None
+    engine = Engine(HashModel(pages), limits=limits, guesses=guesses, draft=small)
     said: dict[int, dict[int, tuple[int, ...]]] = {}
     asked: dict[int, Request] = {}
     ends: dict[int, int] = {}
@@ -292,6 +322,7 @@ def test_any_schedule_tells_each_what_it_would_hear_alone(arrivals, pages, optim
             choices[event.choice] = choices.get(event.choice, ()) + event.tokens
         assert step < 400, "somebody waits for ever"
     assert engine.at_rest
+    assert small is None or small.cache.at_rest
     for number, request in asked.items():
         expected = known_alone(request)
         for choice, tokens in said[number].items():
