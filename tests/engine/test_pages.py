@@ -78,6 +78,14 @@ def test_idle_pages_that_are_shared_are_no_longer_there_for_others():
     assert cache.grow(table, 5)
 
 
+def test_what_is_shared_must_leave_enough_for_what_was_promised():
+    cache = Cache(2, [None], [4])
+    cache.release(read(cache, [1, 2, 3, 4])[0])
+    promised, _ = cache.admit([9], "", [2])
+    assert cache.admit([1, 2, 3, 4, 5], "", [4]) is None  # two idle ones and two of the promised
+    assert cache.grow(promised, 4)
+
+
 def test_a_window_keeps_only_what_it_sees():
     cache = Cache(4, [None, 6], [32, 32])
     table, _ = cache.admit([*range(100)], "", cache.pages_for(100, 8))
@@ -115,6 +123,22 @@ def test_a_fork_shares_full_pages_and_copies_the_last():
     for each in (table, other):
         assert cache.grow(each, 12)
         cache.release(each)
+    assert cache.at_rest
+
+
+def test_after_a_fork_each_is_promised_its_own():
+    cache = Cache(4, [6], [12])
+    table, _ = cache.admit([*range(6)], "", [3 + 3])
+    assert cache.grow(table, 6)
+    cache.read(table, [*range(30)], 6)
+    other, _ = cache.fork(table, 6, [3])
+    for count in range(7, 31):
+        for each in (table, other):
+            assert cache.grow(each, count)
+            cache.read(each, [*range(30)], count)
+            assert each.room[0] + sum(page >= 0 for page in each.pages[0]) <= 3
+    cache.release(table)
+    cache.release(other)
     assert cache.at_rest
 
 

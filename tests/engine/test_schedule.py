@@ -246,6 +246,21 @@ def test_a_draft_changes_no_token(same, pages, windows):
         assert len(model.reads) <= 2 + 30 // 5
 
 
+def test_a_draft_forgets_its_wrong_guesses():
+    """One that thinks alike at six places of seven is right again after it was wrong, which a wrong token in its cache would
+    prevent."""
+
+    class Mostly(HashModel):
+        def _logits(self, work, place):
+            logits = super()._logits(work, place)
+            return logits if place % 7 else logits[::-1]
+
+    model = HashModel(64)
+    engine = Engine(model, guesses=4, draft=Mostly(64))
+    assert run(engine, [ask([1, 2, 3], 40)]) == [alone(ask([1, 2, 3], 40))]
+    assert len(model.reads) <= 1 + 2 * 40 // 7 + 1
+
+
 def test_a_draft_of_other_tokens_is_refused():
     draft = HashModel(4)
     draft.vocab += 1
