@@ -126,7 +126,7 @@ def test_a_fork_shares_full_pages_and_copies_the_last():
     assert cache.at_rest
 
 
-def test_after_a_fork_each_is_promised_its_own():
+def test_after_a_fork_the_first_is_promised_no_more_than_it_needs():
     cache = Cache(4, [6], [12])
     table, _ = cache.admit([*range(6)], "", [3 + 3])
     assert cache.grow(table, 6)
@@ -136,7 +136,7 @@ def test_after_a_fork_each_is_promised_its_own():
         for each in (table, other):
             assert cache.grow(each, count)
             cache.read(each, [*range(30)], count)
-            assert each.room[0] + sum(page >= 0 for page in each.pages[0]) <= 3
+        assert table.room[0] + sum(page >= 0 for page in table.pages[0]) <= 3
     cache.release(table)
     cache.release(other)
     assert cache.at_rest
