@@ -109,11 +109,7 @@ class Draft:
                 return False
             shadow = Branch(branch.number, branch.request, branch.choice, list(branch.tokens), found[1], found[0])
             self.shadows[branch] = shadow
-        same = 0
-        for mine, theirs in zip(shadow.tokens[: shadow.computed], branch.tokens[:-1], strict=False):
-            if mine != theirs:
-                break
-            same += 1
-        shadow.tokens, shadow.computed = list(branch.tokens), same
+        # all but the newest token were guessed right; what was read beyond them is read over
+        shadow.tokens, shadow.computed = list(branch.tokens), min(shadow.computed, len(branch.tokens) - 1)
         assert shadow.table is not None
         return cache.grow(shadow.table, branch.request.most)
