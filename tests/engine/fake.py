@@ -55,5 +55,9 @@ class HashModel:
             assert all(pages[at // size] >= 0 for at in range(first, place + 1))
         if any(self.broken.get(token) == "nan" for token in seen[0]):
             return [float("nan")] * VOCAB
-        digest = hashlib.blake2b(repr(seen).encode(), digest_size=VOCAB).digest()
-        return [byte / 32 for byte in digest]
+        return hashed(seen)
+
+
+def hashed(seen: list[list[int]]) -> list[float]:
+    """Logits for what each group of layers sees."""
+    return [byte / 32 for byte in hashlib.blake2b(repr(seen).encode(), digest_size=VOCAB).digest()]
