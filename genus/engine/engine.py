@@ -25,7 +25,7 @@ __all__ = ["Engine", "Reader", "check_tokens"]
 
 
 class Reader(Protocol):
-    """What reads: see engine.paged.PagedModel."""
+    """What reads: see engine.paged.PagedReader."""
 
     cache: Cache
     context: int
@@ -155,7 +155,7 @@ class Engine:
         return self.idle and not scheduler.running and not scheduler.waiting and scheduler.cache.at_rest
 
     def forget(self) -> None:
-        """Share nothing of what was read so far: the model's weights have changed."""
+        """Share nothing of what was read so far."""
         self.scheduler.cache.forget()
 
     def _expire(self) -> list[Event]:

@@ -12,7 +12,7 @@ from genus.core.errors import GenusError
 from genus.core.files import new_folder
 from genus.engine.embed import Pooling, embed
 from genus.engine.engine import Engine, check_tokens
-from genus.engine.paged import PagedModel
+from genus.engine.paged import PagedReader
 from genus.engine.request import Event, Request
 from genus.engine.sampling import Sampling
 from genus.engine.score import token_log_probs
@@ -66,12 +66,15 @@ class Model:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that `generate`, `stream`, `chat` and `score` share. Many requests at once: its `add`, `step`."""
+        """The engine that `generate`, `stream`, `chat` and `score` share. Many requests at once: its `add`, `step`.
+
+        It has the weights as they are when it is first asked for.
+        """
         return Engine(self)
 
-    def open_reader(self, tokens: int | None = None) -> tuple[PagedModel, Tokenizer | None]:
+    def open_reader(self, tokens: int | None = None) -> tuple[PagedReader, Tokenizer | None]:
         """The network over a cache of its own, for an engine; and the tokenizer, if there is one."""
-        return PagedModel(self.network, tokens or _ROOM * self.spec.context), self._tokenizer
+        return PagedReader(self.network, tokens or _ROOM * self.spec.context), self._tokenizer
 
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:

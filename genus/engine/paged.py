@@ -23,14 +23,14 @@ from genus.models.attend import fused, make_mask
 from genus.models.heads import LanguageModel
 from genus.models.spec import DecoderSpec
 
-__all__ = ["PagedModel"]
+__all__ = ["PagedReader"]
 
 _PAGE = 128  # tokens; vLLM's on a CPU, and few enough to share most of a prompt
 _FEW = 4  # rows from which on a small product of attention does not depend on its neighbours
 _SINKS = 32  # places for one sink: sums go over whole vectors
 
 
-class PagedModel:
+class PagedReader:
     """A language model and its cache of `tokens` tokens. Memory is taken by the system as pages are first written."""
 
     def __init__(self, network: LanguageModel, tokens: int, page: int = _PAGE, sharing: bool = True) -> None:
@@ -100,7 +100,7 @@ class _Piece:
 class _Step:
     """`attend` for one step's work: one row of tokens, of which each branch has a part."""
 
-    def __init__(self, model: PagedModel, work: Sequence[Work], short: int) -> None:
+    def __init__(self, model: PagedReader, work: Sequence[Work], short: int) -> None:
         self.model, self.spec = model, model.spec
         self.pieces = [self._pieces(group, work) for group in range(len(model.windows))]
         self.slots = [self._slots(group, work, short) for group in range(len(model.windows))]

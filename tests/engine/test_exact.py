@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from genus.engine.engine import Engine
-from genus.engine.paged import PagedModel
+from genus.engine.paged import PagedReader
 from genus.engine.request import Request, TokenScore
 from genus.engine.sampling import Sampling
 from genus.engine.schedule import Limits
@@ -27,7 +27,7 @@ def asked(seed: int, length: int, **fields) -> Request:
 
 
 def engine_of(network, tokens=64 * PAGE, sharing=True, guesses=0, **limits) -> Engine:
-    engine = Engine(PagedModel(network, tokens, PAGE, sharing), limits=Limits(**limits), guesses=guesses)
+    engine = Engine(PagedReader(network, tokens, PAGE, sharing), limits=Limits(**limits), guesses=guesses)
     assert engine.reader.least >= 1
     assert engine.reader.exact, "this machine's products depend on their neighbours; see engine/paged.py"
     return engine

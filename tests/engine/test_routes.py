@@ -7,7 +7,7 @@ import torch
 
 from genus.core.errors import GenusError
 from genus.engine.engine import Engine
-from genus.engine.paged import PagedModel
+from genus.engine.paged import PagedReader
 from genus.engine.request import Request
 from genus.engine.sampling import Sampling
 from genus.engine.schedule import Limits
@@ -59,7 +59,7 @@ def test_dense_is_fast(model):
 
 
 def make_engine(model: LanguageModel, page: int = 32, **limits: int) -> Engine:
-    return Engine(PagedModel(model, tokens=16 * page, page=page), limits=Limits(**{"beside": 1, **limits}))
+    return Engine(PagedReader(model, tokens=16 * page, page=page), limits=Limits(**{"beside": 1, **limits}))
 
 
 def generated(model: LanguageModel, prompt: list[int], max_tokens: int, sampling: Sampling) -> list[int]:
