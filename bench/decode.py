@@ -99,6 +99,7 @@ def main() -> int:
             found = {**_setting(options, racers), "problems": problems, "disagreements": _disagreements(racers, calls)}
             found["results"] = {case: results(racers, case, spec, options.long) for case in calls}
             found["bars"] = bars(found["results"])
+            found["notes"] = {name: racer.facts["notes"] for name, racer in racers.items() if racer.facts["notes"]}
         finally:
             for racer in racers.values():
                 racer.process.kill()
@@ -172,8 +173,8 @@ def _start(racers: dict[str, Running], spec: DecoderSpec, options: argparse.Name
         with log.open("w") as file:
             # -P: this folder's modules must not take the place of a library's
             command = [python, "-P", str(Path(__file__).with_name("decode_peers.py"))]
-            pipe = subprocess.PIPE
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=file, text=True, env=_environment(options))
+            environment, pipe = _environment(library, python, options, scratch), subprocess.PIPE
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=file, text=True, env=environment)
         racer = racers[name] = Running(name, process=process, log=log)
         racer.facts = racer.ask({**job, "library": library, "format": form})
         if "problem" in racer.facts:
@@ -182,17 +183,23 @@ def _start(racers: dict[str, Running], spec: DecoderSpec, options: argparse.Name
     return problems
 
 
-def _environment(options: argparse.Namespace) -> dict[str, str]:
-    return {
-        **os.environ,
+def _environment(library: str, python: str, options: argparse.Namespace, scratch: Path) -> dict[str, str]:
+    settings = {
         "OMP_NUM_THREADS": str(options.threads),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; these texts need less
-        "VLLM_CPU_OMP_THREADS_BIND": f"0-{options.threads - 1}",
-        "VLLM_NO_USAGE_STATS": "1",
     }
+    if library == "vllm":  # docs.vllm.ai, "CPU": it asks for these two libraries, and for its threads' places
+        asked = (Path(python).parents[1] / "lib" / "libiomp5.so", *Path("/usr/lib").glob("*/libtcmalloc_minimal.so.4"))
+        settings |= {
+            "LD_PRELOAD": ":".join(str(path) for path in asked if path.is_file()),
+            "VLLM_CACHE_ROOT": str(scratch / "vllm"),
+            "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; these texts need less
+            "VLLM_CPU_OMP_THREADS_BIND": f"0-{options.threads - 1}",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "VLLM_NO_USAGE_STATS": "1",
+        }
+    return {**os.environ, **settings}
 
 
 def _drop(racers: dict[str, Running], problems: dict[str, str], name: str, problem: str) -> None:

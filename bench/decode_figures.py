@@ -14,15 +14,15 @@ __all__ = ["CEILING", "Racer", "bars", "print_tables", "results", "truth", "turn
 CEILING = "ceiling+"
 _BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "int8": 1, "int4": 0.5}  # a weight; llama.cpp tells its own
 _EXACT = {"fp32", "float32", "F32"}
-_BARS = (  # case, Genus, peer, how many times its speed is asked for
-    ("decode-1", "genus+bf16", "transformers+bf16", 3.0),
-    ("decode-1", "genus+bf16", "transformers+fp32", 3.0),
-    ("decode-1", "genus+bf16", "llama.cpp+BF16", 1.0),
-    ("decode-1", "genus+int8", "llama.cpp+Q8_0", 0.9),
-    ("decode-16", "genus+bf16", "vllm+bf16", 1.0),
-    ("decode-16", "genus+int8", "vllm+bf16", 1.0),
-    ("prefill", "genus+bf16", "vllm+bf16", 1.0),
-    ("prefill", "genus+int8", "ctranslate2+int8", 1.0),
+_OURS, _VLLM = ("genus+fp32", "genus+bf16"), ("vllm+fp32", "vllm+bf16")
+_BARS = (  # case, of Genus, of a peer (the fastest of each), how many times the peer's speed is asked for
+    ("decode-1", _OURS, ("transformers+fp32", "transformers+bf16"), 3.0),
+    ("decode-1", ("genus+bf16",), ("llama.cpp+BF16",), 1.0),
+    ("decode-1", ("genus+int8",), ("llama.cpp+Q8_0",), 0.9),
+    ("decode-16", _OURS, _VLLM, 1.0),
+    ("decode-16", ("genus+int8",), _VLLM, 1.0),
+    ("prefill", _OURS, _VLLM, 1.0),
+    ("prefill", ("genus+int8",), ("ctranslate2+int8",), 1.0),
 )
 
 Turn = dict[str, Any]
@@ -79,7 +79,7 @@ def results(racers: Mapping[str, Racer], case: str, spec: DecoderSpec, length: i
         turns = racer.turns.get(case, [])[1:]
         if name == CEILING or not turns:
             continue
-        row = {"name": f"{name} {racer.facts['version']}", "contender": name, "notes": racer.facts["notes"]}
+        row = {"name": f"{name} {racer.facts['version']}", "contender": name}
         row |= {key: statistics.median(each[key] for each in turns) for key in turns[0].keys() - {"tokens"}}
         if "tokens" in turns[0]:
             ceilings = [each["flops" if case == "prefill" else "bandwidth"] for each in racers[CEILING].turns[case][1:]]
@@ -94,14 +94,17 @@ def results(racers: Mapping[str, Racer], case: str, spec: DecoderSpec, length: i
 
 
 def bars(found: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What is asked of Genus, and what came; None where one of the two is missing."""
-    rows = {(case, row["contender"]): row for case, each in found.items() for row in each}
+    """What is asked of Genus, and what came; None where nobody of a side was measured."""
     lines = []
     for case, ours, theirs, least in _BARS:
-        one, other = rows.get((case, ours)), rows.get((case, theirs))
-        ratio = _ratio(one, other) if one and other else None
-        lines.append({"case": case, "of": f"{ours} / {theirs}", "least": least, "ratio": ratio})
+        one, other = (_fastest(found.get(case, []), names) for names in (ours, theirs))
+        of = f"{one['contender'] if one else ours[0]} / {other['contender'] if other else theirs[0]}"
+        lines.append({"case": case, "of": of, "least": least, "ratio": _ratio(one, other) if one and other else None})
     return lines
+
+
+def _fastest(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any] | None:
+    return max((row for row in rows if row["contender"] in names), key=lambda row: row["speed"], default=None)
 
 
 def _ratio(one: dict[str, Any], other: dict[str, Any]) -> float:
@@ -140,6 +143,8 @@ def print_tables(found: dict[str, Any]) -> None:
         ratio = "not measured" if bar["ratio"] is None else f"{bar['ratio']:.2f}"
         print(f"{bar['case']:10} {bar['of']:38}{ratio:>12}  at least {bar['least']}")
     print()
+    for name, notes in found["notes"].items():
+        print(f"{name}: {notes}")
     for line in found["disagreements"]:
         print(line)
     for name, problem in found["problems"].items():
@@ -152,7 +157,7 @@ def _print_speeds(case: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         speeds = f"{row['speed']:9,.1f}{min(row['rounds']):9,.1f}{max(row['rounds']):9,.1f}{row['ratio']:7.2f}"
         same = "-" if row["same"] is None else f"{row['same']:.0%}"
-        print(f"{row['name']:34}{speeds}{row['need'] / 1e6:8,.1f}{row['share']:11.0%}{same:>6}  {row['notes']}")
+        print(f"{row['name']:34}{speeds}{row['need'] / 1e6:8,.1f}{row['share']:11.0%}{same:>6}")
 
 
 def _print_shared(rows: list[dict[str, Any]]) -> None:
