@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--python", nargs="+", type=_python, default=[], metavar="LIBRARY=PATH", help="its Python, if not this"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="turns that each gets in each case (default 5)")
+    parser.add_argument("--rounds", type=_at_least(1), default=5, help="turns that each gets in each case (default 5)")
     threads = torch.get_num_threads()
-    parser.add_argument("--threads", type=int, default=threads, help=f"CPU threads (default {threads})")
-    parser.add_argument("--new", type=int, default=64, help="tokens to decode (default 64)")
-    parser.add_argument("--long", type=int, default=512, help="tokens of the long prompt (default 512)")
-    parser.add_argument("--prefix", type=int, default=400, help="tokens of the shared beginning (default 400)")
+    parser.add_argument("--threads", type=_at_least(1), default=threads, help=f"CPU threads (default {threads})")
+    parser.add_argument("--new", type=_at_least(2), default=64, help="tokens to decode (default 64)")
+    parser.add_argument("--long", type=_at_least(1), default=512, help="tokens of the long prompt (default 512)")
+    parser.add_argument("--prefix", type=_at_least(1), default=400, help="tokens of the shared beginning (default 400)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser.parse_args()
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return number
 
 
 def _python(text: str) -> tuple[str, str]:

@@ -79,7 +79,7 @@ def results(racers: Mapping[str, Racer], case: str, spec: DecoderSpec, length: i
         turns = racer.turns.get(case, [])[1:]
         if name == CEILING or not turns:
             continue
-        row = {"name": f"{name} {racer.facts['version']}", "contender": name}
+        row: dict[str, Any] = {"name": f"{name} {racer.facts['version']}", "contender": name}
         row |= {key: statistics.median(each[key] for each in turns) for key in turns[0].keys() - {"tokens"}}
         if "tokens" in turns[0]:
             ceilings = [each["flops" if case == "prefill" else "bandwidth"] for each in racers[CEILING].turns[case][1:]]

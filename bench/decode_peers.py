@@ -269,7 +269,7 @@ def _convert_for_ctranslate2(folder: str, path: Path) -> None:
         def get_vocab(self) -> dict[str, int]:
             return {str(number): number for number in range(self.count)}
 
-    class Converter(TransformersConverter):  # type: ignore[misc]
+    class Converter(TransformersConverter):
         def load_tokenizer(self, *_given: Any, **_named: Any) -> Numbers:
             return Numbers(transformers.AutoConfig.from_pretrained(folder).vocab_size)
 
