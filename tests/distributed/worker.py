@@ -3,9 +3,12 @@
 python -m tests.distributed.worker FOLDER: jobs are FOLDER/jobs.json, what each rank found goes to FOLDER/NAME-RANK.json.
 """
 
+import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import sys
 import traceback
 from dataclasses import replace
@@ -157,13 +160,22 @@ def disturb(job: dict[str, Any], rank: int) -> None:
     checkpoint.write_parts = failing if job.get("no_room") == rank else write
 
 
+def free_port() -> int:
+    """A port nobody uses, below those that the system itself gives to outgoing connections at any moment."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+
+
 def main(folder: Path) -> None:
-    for number, job in enumerate(json.loads((folder / "jobs.json").read_text())):
-        children = {}
+    for job in json.loads((folder / "jobs.json").read_text()):
+        children, port = {}, free_port()
         for rank in range(job["world"]):
             child = os.fork()  # each rank of each job in a process of its own, that has PyTorch already
             if child == 0:
-                os._exit(attempt(job, folder, rank, job["port"] + number))
+                os._exit(attempt(job, folder, rank, port))
             children[child] = rank
         for _ in list(children):
             child, status = os.wait()
