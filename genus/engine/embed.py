@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genus.core.errors import GenusError
 from genus.engine.engine import check_tokens
+from genus.engine.packed import PackedModel
 from genus.models.attend import FastAttend
 from genus.models.heads import LanguageModel
 
@@ -19,7 +20,7 @@ _TOKENS = 4096  # of a batch
 
 
 @torch.inference_mode()
-def embed(network: LanguageModel, texts: Sequence[Sequence[int]], pooling: Pooling = "mean") -> Tensor:
+def embed(network: LanguageModel | PackedModel, texts: Sequence[Sequence[int]], pooling: Pooling = "mean") -> Tensor:
     """Token ids of texts -> (texts, width), fp32, from the hidden states after the last norm.
 
     Texts of about equal lengths are read side by side. Raises GenusError for one that is empty or longer than the context.
@@ -49,7 +50,7 @@ def _batches(texts: Sequence[Sequence[int]]) -> list[list[int]]:
     return batches
 
 
-def _states(network: LanguageModel, texts: Sequence[Sequence[int]]) -> Tensor:
+def _states(network: LanguageModel | PackedModel, texts: Sequence[Sequence[int]]) -> Tensor:
     """Hidden states (texts, longest, width); nothing that is filled up after a text is seen by it."""
     device, longest = network.decoder.embed.weight.device, max(map(len, texts))
     tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts], device=device)

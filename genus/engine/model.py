@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from genus.core.errors import GenusError
 from genus.core.files import new_folder
 from genus.engine.embed import Pooling, embed
 from genus.engine.engine import Engine, check_tokens
+from genus.engine.packed import BYTES, Format, PackedModel
 from genus.engine.paged import PagedReader
 from genus.engine.request import Event, Request
 from genus.engine.sampling import Sampling
@@ -26,31 +27,39 @@ from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Model", "load"]
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _ROOM = 8  # contexts that the cache of a model's own engine holds; memory is taken as it is used
 
 
-def load(folder: str | Path, weights: Literal["fp32", "bf16"] = "fp32") -> "Model":
-    """Open a Hugging Face model folder, or a run folder that holds one. Raises GenusError naming what is wrong."""
+def load(folder: str | Path, weights: Format = "fp32") -> "Model":
+    """Open a Hugging Face model folder, or a run folder that holds one. Raises GenusError naming what is wrong.
+
+    `weights` is the format in which matrices are read: "bf16", "int8" and "int4" generate faster and round (see
+    engine.packed; `genus generate --weights int8` prints what it costs). Arithmetic is fp32 all the same.
+    """
     path = Path(folder)
-    if weights not in _DTYPES:
-        raise GenusError(f"weights = {weights!r} is not a format; choose one of {', '.join(_DTYPES)}")
+    if weights not in BYTES:
+        raise GenusError(f"weights = {weights!r} is not a format; choose one of {', '.join(BYTES)}")
     if not (path / "config.json").is_file() and (path / "model" / "config.json").is_file():
         path = path / "model"
     if path.is_file():
         raise GenusError(f"{path} is a file; name the model folder that holds config.json and model.safetensors")
-    network, family = load_model(path, _DTYPES[weights])
+    network, family = load_model(path, torch.float32)
     tokenizer = Tokenizer.load(path) if find_tokenizer(path) else None
     if tokenizer is not None:
         tokenizer.check_rows(network.spec.vocab, str(path))
-    return Model(network, family, tokenizer)
+    return Model(network, family, tokenizer, weights)
 
 
 class Model:
-    """A language model with its family and, where the folder has one, its tokenizer."""
+    """A language model with its family and, where the folder has one, its tokenizer.
 
-    def __init__(self, network: LanguageModel, family: Family, tokenizer: Tokenizer | None = None) -> None:
-        self.network, self.family, self._tokenizer = network.eval(), family, tokenizer
+    `network` is in full precision; everything that is read goes through its matrices in the format of `weights`.
+    """
+
+    def __init__(
+        self, network: LanguageModel, family: Family, tokenizer: Tokenizer | None = None, weights: Format | None = None
+    ) -> None:
+        self.network, self.family, self._tokenizer, self.weights = network.eval(), family, tokenizer, weights
 
     @property
     def spec(self) -> DecoderSpec:
@@ -74,7 +83,13 @@ class Model:
 
     def open_reader(self, tokens: int | None = None) -> tuple[PagedReader, Tokenizer | None]:
         """The network over a cache of its own, for an engine; and the tokenizer, if there is one."""
-        return PagedReader(self.network, tokens or _ROOM * self.spec.context), self._tokenizer
+        return PagedReader(self.network, tokens or _ROOM * self.spec.context, form=self.weights), self._tokenizer
+
+    @property
+    def _read(self) -> LanguageModel | PackedModel:
+        """The network with its matrices in the format that was asked for."""
+        rounded = self.weights not in (None, "fp32")
+        return self.engine.reader.network if rounded else self.network  # type: ignore[attr-defined]
 
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:
@@ -82,7 +97,7 @@ class Model:
         if ids.dim() != 2 or ids.shape[1] > self.spec.context:
             raise GenusError(f"ids must be (batch, time) with time up to {self.spec.context}, not {list(ids.shape)}")
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        return self.network(ids, positions, FastAttend(self.spec)).float()
+        return self._read(ids, positions, FastAttend(self.spec)).float()
 
     def generate(
         self,
@@ -160,7 +175,7 @@ class Model:
 
     def embed(self, texts: Sequence[str], pooling: Pooling = "mean") -> Tensor:
         """One vector for each text, (texts, width), fp32: see engine.embed.embed."""
-        return embed(self.network, [self.prompt_ids(text) for text in texts], pooling)
+        return embed(self._read, [self.prompt_ids(text) for text in texts], pooling)
 
     def save(self, folder: str | Path) -> None:
         """Write a Hugging Face folder, whole or not at all."""

@@ -1,57 +1,68 @@
-"""Matrices laid out once for the products of the engine: oneDNN's form, which reads them at the speed of the memory.
+"""Matrices laid out for the products of the engine, in one of four formats. Arithmetic is fp32 in all of them.
 
-On a CPU, PyTorch lays a matrix out anew for every product of a few rows. Packed ones are up to three times as fast there, as
-fast with many rows, and each row of a product has the same bits, however many rows there are (`alike_rows` asks for it).
+fp32 and bf16 are the matrices themselves, in panels (engine/kernels.py). int8 rounds each group of 32 columns of a row to 255
+steps around 0, int4 to 16 steps from its least value to its greatest; scales and least values are bf16. So a weight takes 32,
+16, 8.5 or 5 bits. Decoding a few texts reads every weight once a token, and is faster the fewer bytes they are.
 """
 
 import copy
 from collections.abc import Callable
-from functools import lru_cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genus.engine import kernels
+from genus.engine.simd import run
 from genus.models.attend import Attend
 from genus.models.heads import LanguageModel
 from genus.models.parts.experts import Stack
 
-__all__ = ["PackedLinear", "PackedModel", "alike_rows", "can_pack"]
+__all__ = ["BYTES", "Format", "PackedLinear", "PackedModel"]
 
-_ROWS = 16  # of the products that matter most; any number works
-_PROBED = 8192  # rows of a matrix: a table of tokens has many more
-Linear = Callable[[Tensor, Tensor | None], nn.Module]
-"""Weight (rows, columns) and bias (rows,) -> their map, in one format or another."""
+Format = Literal["fp32", "bf16", "int8", "int4"]
+BYTES: dict[Format, float] = {"fp32": 4, "bf16": 2, "int8": 1 + 2 / 32, "int4": 0.5 + 4 / 32}
+"""What a weight takes."""
 
 
 class PackedLinear(nn.Module):
-    """A linear map (..., columns) -> (..., rows) with its weight (rows, columns) packed; the original is left as it is."""
+    """A linear map (..., columns) -> (..., rows) whose weight (rows, columns) is packed; the original is left as it is."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, form: Format = "fp32") -> None:
         super().__init__()
-        self.bias = bias
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _ROWS)
+        self.rows, self.columns = weight.shape
+        self.pairs = -(-self.rows // kernels.PAIR)
+        self.padded = self.pairs * kernels.PAIR
+        self.bias = F.pad(weight.new_zeros(self.rows) if bias is None else bias.detach(), (0, self.padded - self.rows)).float()
+        self.kernel, pack = _FORMATS[form]
+        # one pair of panels after the other: no copy in fp32 of all is needed
+        parts = [pack(_panels(part)) for part in weight.detach().split(kernels.PAIR)]
+        self.weight, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
+        self.words = [self.weight.data_ptr(), self.scales.data_ptr(), self.bias.data_ptr()]
 
     def forward(self, x: Tensor) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        return product
+        x = x.contiguous()
+        y = x.new_empty(*x.shape[:-1], self.padded)
+        run(self.kernel, x.data_ptr(), *self.words, y.data_ptr(), x.numel() // self.columns, self.columns, self.pairs)
+        return y if self.padded == self.rows else y[..., : self.rows]
 
 
 class PackedModel(nn.Module):
-    """A language model, all of whose matrices but the table that tokens are looked up in are in the format of `linear`.
+    """A language model, all of whose matrices but the table that tokens are looked up in and experts' routers are packed.
 
-    Everything else it shares with the original, which is left as it is.
+    Everything else it shares with the original, which is left as it is; where that is not in fp32, it has copies.
     """
 
     @torch.inference_mode()
-    def __init__(self, network: LanguageModel, linear: Linear = PackedLinear) -> None:
+    def __init__(self, network: LanguageModel, form: Format = "fp32") -> None:
         super().__init__()
         self.spec = network.spec
-        self.decoder = _packed(network.decoder, linear)
+        self.decoder = _packed(network.decoder, form)
         project = network.head.project
-        self.project = None if project is None else linear(project.weight, project.bias)
+        self.project = None if project is None else PackedLinear(project.weight, project.bias, form)
         read = network.read(network.decoder.embed.weight.new_zeros(1, self.spec.width))
-        self.head, self.scale = linear(read.table, read.bias), read.scale
+        self.head, self.scale = PackedLinear(read.table, read.bias, form), read.scale
 
     def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         """tokens, positions (batch, time) -> logits (batch, time, vocab)."""
@@ -66,47 +77,89 @@ class PackedModel(nn.Module):
 class _PackedStack(nn.Module):
     """Experts' maps, see models.parts.experts.Stack."""
 
-    def __init__(self, stack: Stack, linear: Linear) -> None:
+    def __init__(self, stack: Stack, form: Format) -> None:
         super().__init__()
         biases = [None] * len(stack.weight) if stack.bias is None else list(stack.bias)
-        self.maps = [linear(weight, bias) for weight, bias in zip(stack.weight, biases, strict=True)]
+        self.maps = [PackedLinear(weight, bias, form) for weight, bias in zip(stack.weight, biases, strict=True)]
 
     def forward(self, x: Tensor, rows: list[int]) -> Tensor:
         parts = zip(self.maps, x.split(rows), strict=True)
-        return torch.cat([each(part) for each, part in parts if len(part)])  # oneDNN refuses none
+        return torch.cat([each(part) for each, part in parts if len(part)])
 
 
-def can_pack(weight: Tensor) -> bool:
-    """Whether this machine packs such matrices."""
-    return weight.device.type == "cpu" and torch.backends.mkldnn.is_available() and weight.dtype == torch.float32
+class _Table(nn.Module):
+    """A table of tokens or places whose rows are read as fp32."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, index: Tensor) -> Tensor:
+        return F.embedding(index, self.weight).float()
 
 
-def _packed(part: nn.Module, linear: Linear) -> nn.Module:
-    """The same module with its matrices in another format."""
+def _packed(part: nn.Module, form: Format) -> nn.Module:
+    """The same module with its matrices in another format, and everything else in fp32."""
     if isinstance(part, nn.Linear):
-        return linear(part.weight, part.bias)
+        return PackedLinear(part.weight, part.bias, form)
     if isinstance(part, Stack):
-        return _PackedStack(part, linear)
+        return _PackedStack(part, form)
+    if isinstance(part, nn.Embedding):
+        return _Table(part.weight)
     twin = copy.copy(part)
-    twin._modules = {name: None if child is None else _packed(child, linear) for name, child in part._modules.items()}
+    twin._parameters = {name: None if own is None else nn.Parameter(own.float()) for name, own in part._parameters.items()}
+    twin._modules = {
+        name: None if child is None else _packed(child, "fp32" if name == "router" else form)
+        for name, child in part._modules.items()
+    }
     return twin
 
 
-@lru_cache
-def alike_rows(shapes: frozenset[tuple[int, int]], pack: bool, threads: int) -> int | None:
-    """The fewest rows from which on each row's product with matrices of these shapes has the same bits, however many there
-    are beside it; None where that was not found. `threads` is how many PyTorch has, which share rows."""
-    for least in (1, 2, 4, 8, 16, 32, 64):
-        if all(_alike(min(rows, _PROBED), columns, least, pack) for rows, columns in shapes):
-            return least
-    return None
+def _panels(rows: Tensor) -> Tensor:
+    """Up to 32 rows of a matrix, (rows, columns) -> two panels in fp32, (2, columns, 16)."""
+    return F.pad(rows.float(), (0, 0, 0, kernels.PAIR - len(rows))).view(2, 16, -1).transpose(1, 2)
 
 
-def _alike(rows: int, columns: int, least: int, pack: bool) -> bool:
-    draw = torch.Generator().manual_seed(0)
-    with torch.inference_mode():
-        weight, x = (torch.randn(count, columns, generator=draw) for count in (rows, 4 * least + 64))
-        product = PackedLinear(weight, None) if pack else lambda x: F.linear(x, weight)
-        whole = product(x)
-        counts = (least, least + 1, least + 3, 2 * least + 1, 3 * least, 4 * least + 50)
-        return all(torch.equal(product(x[-count:]), whole[-count:]) for count in counts)
+Packed = tuple[Tensor, Tensor]  # panels and what goes with their groups
+
+
+def _fp32(panels: Tensor) -> Packed:
+    return panels.contiguous(), panels.new_empty(0)
+
+
+def _bf16(panels: Tensor) -> Packed:
+    return panels.bfloat16().contiguous(), panels.new_empty(0)
+
+
+def _int8(panels: Tensor) -> Packed:
+    groups = _groups(panels)
+    scales = (groups.abs().amax(2, keepdim=True) / 127).bfloat16()
+    steps = (groups / _not_zero(scales)).round().clamp(-127, 127)
+    return steps.to(torch.int8).flatten(1, 2)[:, : panels.shape[1]].contiguous(), scales
+
+
+def _int4(panels: Tensor) -> Packed:
+    groups = _groups(panels)
+    least = groups.amin(2, keepdim=True).bfloat16()
+    scales = ((groups.amax(2, keepdim=True) - least) / 15).bfloat16()
+    steps = ((groups - least) / _not_zero(scales)).round().clamp(0, 15).to(torch.uint8).flatten(1, 2)
+    pairs = F.pad(steps[:, : panels.shape[1]], (0, 0, 0, panels.shape[1] % 2)).unflatten(1, (-1, 2))
+    return pairs[:, :, 0] | pairs[:, :, 1] << 4, torch.cat((scales, least), 2)
+
+
+def _groups(panels: Tensor) -> Tensor:
+    """(2, columns, 16) -> (2, groups, 32, 16); the last group is filled up with what it ends with."""
+    short = -panels.shape[1] % kernels.GROUP
+    return torch.cat((panels, panels[:, -1:].expand(-1, short, -1)), 1).unflatten(1, (-1, kernels.GROUP))
+
+
+def _not_zero(scales: Tensor) -> Tensor:
+    return torch.where(scales == 0, 1, scales).float()
+
+
+_FORMATS: dict[Format, tuple[Callable[[int], None], Callable[[Tensor], Packed]]] = {
+    "fp32": (kernels.linear_fp32, _fp32),
+    "bf16": (kernels.linear_bf16, _bf16),
+    "int8": (kernels.linear_int8, _int8),
+    "int4": (kernels.linear_int4, _int4),
+}

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from genus.core.errors import GenusError
+from genus.engine.attending import SdpaStore
 from genus.engine.engine import Engine
 from genus.engine.paged import PagedReader
+from genus.engine.pages import Cache
 from genus.engine.request import Request
 from genus.engine.sampling import Sampling
 from genus.engine.schedule import Limits
@@ -58,8 +60,20 @@ def test_dense_is_fast(model):
     torch.testing.assert_close(full_logits(model, tokens), full_logits(model, tokens, FastAttend), atol=1e-5, rtol=1e-5)
 
 
-def make_engine(model: LanguageModel, page: int = 32, **limits: int) -> Engine:
-    return Engine(PagedReader(model, tokens=16 * page, page=page), limits=Limits(**{"beside": 1, **limits}))
+def make_engine(model: LanguageModel, reader: type[PagedReader] = PagedReader, **limits: int) -> Engine:
+    return Engine(reader(model, tokens=512), limits=Limits(**{"beside": 1, **limits}))
+
+
+class SdpaReader(PagedReader):
+    """Reads as where there are no kernels of ours: with PyTorch's, and the network as it is."""
+
+    page = 4
+
+    def __init__(self, network: LanguageModel, tokens: int) -> None:
+        super().__init__(network, tokens)
+        places, count = self.store.places, tokens // self.page
+        self.network, self.cache = network, Cache(self.page, self.cache.windows, [count] * len(self.cache.windows))
+        self.store = SdpaStore(network.spec, places, count, self.page, network.decoder.embed.weight)
 
 
 def generated(model: LanguageModel, prompt: list[int], max_tokens: int, sampling: Sampling) -> list[int]:
@@ -67,11 +81,12 @@ def generated(model: LanguageModel, prompt: list[int], max_tokens: int, sampling
     return [token for event in make_engine(model).stream(request) for token in event.tokens]
 
 
-@pytest.mark.parametrize(("page", "piece"), [(32, 1), (32, 64), (4, 7), (4, 5)])
-def test_paged_is_full(model, page, piece):
-    """Whatever pieces a text is read in, and whatever pages it lies on."""
+@pytest.mark.parametrize("reader", [PagedReader, SdpaReader])
+@pytest.mark.parametrize("piece", [1, 5, 7, 64])
+def test_paged_is_full(model, reader, piece):
+    """Whatever pieces a text is read in."""
     tokens = some_tokens(2, 21)
-    engine = make_engine(model, page, budget=piece, most=1)
+    engine = make_engine(model, reader, budget=piece, most=1)
     expected = full_logits(model, tokens[:, :-1]).log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
     for row, scores in zip(tokens.tolist(), expected, strict=True):
         torch.testing.assert_close(token_log_probs(engine, [row])[0], scores, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,271 @@
+"""Vectors of eight floats in Numba's Python, and a way to run what is written with them on PyTorch's own threads.
+
+Numba compiles loops of scalars well, and leaves to chance which become vector code. Here a vector is a type of its own, so that
+a kernel says what it keeps in registers and in which order it sums. LLVM makes AVX2, AVX-512 or NEON of it. Addresses are
+whole numbers, in bytes. A kernel is compiled when it is first used, in a second or so, and kept on disk for the next process.
+
+PyTorch's threads wait by spinning, so threads of our own beside them would cost both half of their time. Kernels therefore
+run inside of PyTorch's OpenMP library, whose functions they find by name.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+__all__ = ["add", "exp", "fma", "load", "maximum", "mul", "run", "splat", "store", "word", "zero"]
+
+WIDTH = 8
+_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_FLOATS, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
+
+
+class _Vector(types.Type):  # type: ignore[misc]
+    """Eight floats."""
+
+
+_vector = _Vector(name="vector")
+
+
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _FLOATS)
+
+
+def _floats(value: float) -> ir.Constant:
+    return ir.Constant(_FLOATS, [value] * WIDTH)
+
+
+def _ints(value: int) -> ir.Constant:
+    return ir.Constant(_INTS, [value] * WIDTH)
+
+
+def _at(builder: Any, address: Any, kind: Any, align: int) -> Any:
+    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    value.align = align
+    return value
+
+
+def _spread(builder: Any, value: Any) -> Any:
+    nothing = ir.Constant(_FLOATS, ir.Undefined)
+    return builder.shuffle_vector(builder.insert_element(nothing, value, ir.Constant(_INT, 0)), nothing, _ints(0))
+
+
+def _call(builder: Any, name: str, *values: Any) -> Any:
+    kind = ir.FunctionType(values[0].type, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+
+def _raw(make: Callable[[Any, Any], Any], result: Any, *arguments: Any) -> Any:
+    return result(*arguments), lambda context, builder, signature, values: make(builder, values)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load(typing: Any, address: Any) -> Any:
+    """Eight floats."""
+    return _raw(lambda b, v: _at(b, v[0], _FLOATS, 4), _vector, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_bf16(typing: Any, address: Any) -> Any:
+    """Eight bf16, the upper halves of floats."""
+
+    def make(b: Any, v: Any) -> Any:
+        halves = b.zext(_at(b, v[0], ir.VectorType(ir.IntType(16), WIDTH), 2), _INTS)
+        return b.bitcast(b.shl(halves, _ints(16)), _FLOATS)
+
+    return _raw(make, _vector, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_int8(typing: Any, address: Any) -> Any:
+    """Eight signed bytes."""
+
+    def make(b: Any, v: Any) -> Any:
+        return b.sitofp(b.sext(_at(b, v[0], ir.VectorType(ir.IntType(8), WIDTH), 1), _INTS), _FLOATS)
+
+    return _raw(make, _vector, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_int4(typing: Any, address: Any, shift: Any) -> Any:
+    """The lower halves (shift 0) or the upper ones (4) of eight bytes, from 0 to 15."""
+
+    def make(b: Any, v: Any) -> Any:
+        wide = b.zext(_at(b, v[0], ir.VectorType(ir.IntType(8), WIDTH), 1), _INTS)
+        nothing, shift = ir.Constant(_INTS, ir.Undefined), b.trunc(v[1], _INT)
+        shifts = b.shuffle_vector(b.insert_element(nothing, shift, ir.Constant(_INT, 0)), nothing, _ints(0))
+        return b.sitofp(b.and_(b.lshr(wide, shifts), _ints(15)), _FLOATS)
+
+    return _raw(make, _vector, types.int64, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def splat(typing: Any, address: Any) -> Any:
+    """One float, eight times."""
+    return _raw(lambda b, v: _spread(b, _at(b, v[0], _FLOAT, 4)), _vector, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def spread(typing: Any, value: Any) -> Any:
+    """A number, eight times."""
+    return _raw(lambda b, v: _spread(b, v[0]), _vector, types.float32)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def zero(typing: Any) -> Any:
+    """Eight zeros."""
+    return _raw(lambda b, v: _floats(0.0), _vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def add(typing: Any, x: Any, y: Any) -> Any:
+    """x + y."""
+    return _raw(lambda b, v: b.fadd(*v), _vector, _vector, _vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def mul(typing: Any, x: Any, y: Any) -> Any:
+    """x * y."""
+    return _raw(lambda b, v: b.fmul(*v), _vector, _vector, _vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
+    """x * y + z, rounded once."""
+    return _raw(lambda b, v: _call(b, "llvm.fma.v8f32", *v), _vector, _vector, _vector, _vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def maximum(typing: Any, x: Any, y: Any) -> Any:
+    """The greater of each pair; y where one is NaN."""
+    return _raw(lambda b, v: b.select(b.fcmp_ordered(">", *v), *v), _vector, _vector, _vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def exp(typing: Any, x: Any) -> Any:
+    """e^x of what is at most 0, within 2 units in the last place; exactly 0 below -87."""
+
+    def make(b: Any, v: Any) -> Any:
+        def fused(x: Any, y: float, z: Any) -> Any:
+            return _call(b, "llvm.fma.v8f32", x, _floats(y), z)
+
+        # x = n ln 2 + r, |r| <= ln 2 / 2; adding 1.5 * 2^23 leaves n, rounded, in the lowest bits
+        shifted = fused(v[0], 1.4426950408889634, _floats(12582912.0))
+        n = b.fsub(shifted, _floats(12582912.0))
+        r = fused(n, 2.12194440e-4, fused(n, -0.693359375, v[0]))  # ln 2 in two parts: n times the first is exact
+        power = _floats(1 / 5040)
+        for term in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
+            power = _call(b, "llvm.fma.v8f32", power, r, _floats(term))
+        two_to_n = b.bitcast(b.add(b.shl(b.bitcast(shifted, _INTS), _ints(23)), _ints(0x3F800000)), _FLOATS)
+        return b.select(b.fcmp_ordered("<", v[0], _floats(-87.0)), _floats(0.0), b.fmul(power, two_to_n))
+
+    return _raw(make, _vector, _vector)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lane(typing: Any, x: Any, index: Any) -> Any:
+    """One of the eight."""
+    return _raw(lambda b, v: b.extract_element(v[0], b.trunc(v[1], _INT)), types.float32, _vector, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store(typing: Any, address: Any, x: Any) -> Any:
+    """Write eight floats."""
+
+    def make(context: Any, b: Any, signature: Any, v: Any) -> Any:
+        b.store(v[1], b.inttoptr(v[0], _FLOATS.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.void(types.int64, _vector), make
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def put(typing: Any, address: Any, x: Any) -> Any:
+    """Write one float."""
+
+    def make(context: Any, b: Any, signature: Any, v: Any) -> Any:
+        b.store(v[1], b.inttoptr(v[0], _FLOAT.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32), make
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def get(typing: Any, address: Any) -> Any:
+    """One float."""
+    return _raw(lambda b, v: _at(b, v[0], _FLOAT, 4), types.float32, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def word(typing: Any, address: Any, index: Any) -> Any:
+    """The whole number of 64 bits at `index` of those at an address."""
+
+    def make(b: Any, v: Any) -> Any:
+        return b.load(b.gep(b.inttoptr(v[0], ir.IntType(64).as_pointer()), [v[1]]))
+
+    return _raw(make, types.int64, types.int64, types.int64)
+
+
+def _asks(name: str) -> Any:
+    """A function of OpenMP without arguments, as one of Numba."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def ask(typing: Any) -> Any:
+        def make(b: Any, v: Any) -> Any:
+            return b.sext(b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(_INT, []), name), []), ir.IntType(64))
+
+        return _raw(make, types.int64)
+
+    return ask
+
+
+thread = _asks("genus_thread")
+threads = _asks("genus_threads")
+barrier = _asks("genus_barrier")
+
+
+@cache
+def _openmp() -> Any:
+    """GOMP_parallel of PyTorch's OpenMP library; kernels find the others of its functions. One thread where there is none."""
+    places = [place for kind in ("libgomp", "libiomp5", "libomp") for place in _libraries().glob(f"{kind}*.so*")]
+    for place in (*places, None):
+        library = ctypes.CDLL(None if place is None else str(place))
+        if hasattr(library, "GOMP_parallel"):
+            found = [library.omp_get_thread_num, library.omp_get_num_threads, library.GOMP_barrier]
+            parallel = library.GOMP_parallel
+            parallel.argtypes, parallel.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+            break
+    else:
+        found = [ctypes.CFUNCTYPE(ctypes.c_int)(lambda value=value: value) for value in (0, 1, 0)]
+
+        def parallel(kernel: int, values: Any, threads: int, flags: int) -> None:
+            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel)(ctypes.addressof(values))
+
+    for name, function in zip(("genus_thread", "genus_threads", "genus_barrier"), found, strict=True):
+        binding.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+    return parallel, found  # which must live on
+
+
+def _libraries() -> Path:
+    return Path(torch.__file__).parent / "lib"
+
+
+@cache
+def _compiled(kernel: Callable[[int], None]) -> Any:
+    _openmp()
+    return numba.cfunc(types.void(types.int64), cache=True, nopython=True)(kernel)
+
+
+def run(kernel: Callable[[int], None], *words: int) -> None:
+    """Run a kernel, a function of one address at which it finds `words`, on all of PyTorch's threads at once."""
+    _openmp()[0](_compiled(kernel).address, (ctypes.c_int64 * len(words))(*words), torch.get_num_threads(), 0)
