@@ -1,23 +1,27 @@
 """Keys and values in pages, and attention over them: by our kernels on a CPU, by PyTorch's elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genus.engine import kernels
+from genus.engine.kernels.attention import scratch_bytes
+from genus.engine.kernels.product import PAIR
+from genus.engine.kernels.program import Op, attend_op, run, table
 from genus.engine.schedule import Work
-from genus.engine.simd import run
 from genus.models.attend import Attend, fused, make_mask
+from genus.models.parts.position import Rotation
 from genus.models.spec import Alibi, DecoderSpec, Strided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KernelStore", "SdpaStore", "Store"]
+__all__ = ["KernelStep", "KernelStore", "SdpaStore", "Store"]
+
+At = tuple[int, int]
+"""An address, and bytes from row to row."""
 
 _ROWS = 24  # of a prompt in one task: enough of them for all threads
 
@@ -35,76 +39,78 @@ class Store(Protocol):
 
 
 class KernelStore:
-    """For a CPU, in fp32, in the panels that engine/kernels.py reads."""
+    """For a CPU, in fp32, in the panels that engine/kernels/product.py reads."""
 
     device = torch.device("cpu")
 
     def __init__(self, spec: DecoderSpec, places: Sequence[tuple[int, int]], count: int, page: int, like: Tensor) -> None:
-        if page % kernels.PAIR:
-            raise ValueError(f"pages of {page} tokens are no multiple of {kernels.PAIR}")
+        if page % PAIR:
+            raise ValueError(f"pages of {page} tokens are no multiple of {PAIR}")
         self.spec, self.places, self.page = spec, places, page
         part, layers = spec.attention, _layers(places)
-        padded = -(-part.head_dim // kernels.PAIR) * kernels.PAIR
+        padded = -(-part.head_dim // PAIR) * PAIR
         # zeros that the system brings as they are first written
         self.keys = [np.zeros((each, count, part.kv_heads, page, part.head_dim), np.float32) for each in layers]
         self.values = [np.zeros((each, count, part.kv_heads, page, padded), np.float32) for each in layers]
         scale = part.scale if part.scale is not None else part.head_dim**-0.5
         self.scale = np.array([scale], np.float32)
 
-    def step(self, work: Sequence[Work]) -> Attend:
-        return _KernelStep(self, work)
+    def step(self, work: Sequence[Work]) -> "KernelStep":
+        return KernelStep(self, work)
+
+    def attend_op(self, layer: int, q: At, k: At, v: int, out: At, sinks: Tensor | None) -> Op:
+        """See kernels.program.attend_op."""
+        group, place = self.places[layer]
+        cache = self.keys[group][place].ctypes.data, self.values[group][place].ctypes.data
+        return attend_op(q, k, v, out, cache, 0 if sinks is None else sinks.data_ptr(), group)
 
     def copy(self, group: int, source: int, target: int) -> None:
         for store in (self.keys[group], self.values[group]):
             store[:, target] = store[:, source]
 
 
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """A step's work in one group of layers, as the kernel is told it."""
+class KernelStep:
+    """What kernels are told of a step's work, `words`: see kernels/attention.py and pointwise.py. And `attend` by them."""
 
-    slots: "NDArray[np.int64]"
-    tasks: "NDArray[np.int64]"
-    kept: list[Any]  # whose addresses are in the tasks
-    window: int
-
-
-class _KernelStep:
     def __init__(self, store: KernelStore, work: Sequence[Work]) -> None:
-        self.store, part, page = store, store.spec.attention, store.page
-        self.places = max(-(-(each.start + each.count) // page) for each in work) * page
-        self.bytes = -(-kernels.scratch_bytes(part.head_dim, self.places) // 64) * 64
-        self.scratch = np.zeros(self.bytes * torch.get_num_threads(), np.uint8)
-        self.groups = [self._group(group, work) for group in range(len(store.keys))]
+        self.store, part = store, store.spec.attention
+        self.rows = sum(each.count for each in work)
+        places = max(-(-(each.start + each.count) // store.page) for each in work) * store.page
+        size = -(-scratch_bytes(part.head_dim, places) // 64) * 64
+        scratch = np.zeros(size * torch.get_num_threads(), np.uint8)
+        shape = (part.heads, part.kv_heads, part.head_dim, store.page)
+        self.words = np.zeros(16 + 4 * len(store.keys), np.int64)
+        self.words[:8] = (scratch.ctypes.data, size, places, *shape, store.scale.ctypes.data)
+        self.kept: list[Any] = [scratch]  # whose addresses are in the words
+        for group in range(len(store.keys)):
+            self.words[16 + 4 * group : 20 + 4 * group] = self._group(group, work)
+
+    def turn(self, rotation: Rotation) -> None:
+        """The angles of the step's rows."""
+        angles = [each.flatten(0, -2).contiguous() for each in rotation]
+        self.words[8:10] = [each.data_ptr() for each in angles]
+        self.kept += angles
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
-        store, part = self.store, self.store.spec.attention
-        group, place = store.places[layer]
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        out, mine = torch.empty_like(q), self.groups[group]
-        keys, values = store.keys[group][place], store.values[group][place]
-        run(
-            kernels.attend,
-            *(each.data_ptr() for each in (q, k, v, out)),
-            *(each.ctypes.data for each in (keys, values, mine.slots)),
-            *(len(mine.slots), part.heads, part.kv_heads, part.head_dim, store.page),
-            *(mine.tasks.ctypes.data, len(mine.tasks)),
-            *(self.scratch.ctypes.data, self.bytes, self.places),
-            *(mine.window, 0 if sinks is None else sinks.data_ptr(), store.scale.ctypes.data),
-        )
+        out = torch.empty_like(q)
+        q_step, k_step = (4 * each.shape[-1] * each.shape[-2] for each in (q, k))
+        op = self.store.attend_op(layer, (q.data_ptr(), q_step), (k.data_ptr(), k_step), v.data_ptr(), (out.data_ptr(), q_step), sinks)
+        run("fp32", table([op]), self.rows, self.words.ctypes.data)
         return out
 
-    def _group(self, group: int, work: Sequence[Work]) -> _Group:
+    def _group(self, group: int, work: Sequence[Work]) -> tuple[int, int, int, int]:
+        """Where the rows go in a group's pages, the tasks, their number, the window."""
         store, page = self.store, self.store.page
         window = store.spec.attention.window(store.places.index((group, 0)))
-        slots, tasks, kept, first = [], [], [], 0
+        slots, tasks, first = [], [], 0
         for each in work:
             assert each.branch.table is not None
             pages = np.array(each.branch.table.pages[group], np.int64)
             places = np.arange(each.start, each.start + each.count)
             slots.append(pages[places // page] * page + places % page)
             bias = self._bias(window, each) if isinstance(window, Strided) or isinstance(store.spec.position, Alibi) else None
-            kept += [pages, bias]
+            self.kept += [pages, bias]
             for done in range(0, each.count, _ROWS):
                 rows = min(_ROWS, each.count - done)
                 added = (0, 0, 0)
@@ -113,8 +119,9 @@ class _KernelStep:
                     added = (bias.data_ptr() + 4 * step * done, heads, step)
                 tasks.append((first + done, rows, each.start + done, pages.ctypes.data, *added))
             first += each.count
-        window = window if isinstance(window, int) else 0
-        return _Group(np.concatenate(slots), np.array(tasks, np.int64), kept, window)
+        tables = np.concatenate(slots), np.array(tasks, np.int64)
+        self.kept += tables
+        return tables[0].ctypes.data, tables[1].ctypes.data, len(tasks), window if isinstance(window, int) else 0
 
     def _bias(self, window: Any, each: Work) -> Tensor:
         """What is added to a text's scores, (heads or 1, rows, places)."""

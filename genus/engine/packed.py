@@ -1,27 +1,25 @@
 """Matrices laid out for the products of the engine, in one of four formats. Arithmetic is fp32 in all of them.
 
-fp32 and bf16 are the matrices themselves, in panels (engine/kernels.py). int8 rounds each group of 32 columns of a row to 255
+fp32 and bf16 are the matrices themselves, in panels (engine/kernels/product.py). int8 rounds each group of 32 columns of a row to 255
 steps around 0, int4 to 16 steps from its least value to its greatest; scales and least values are bf16. So a weight takes 32,
 16, 8.5 or 5 bits. Decoding a few texts reads every weight once a token, and is faster the fewer bytes they are.
 """
 
 import copy
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genus.engine import kernels
-from genus.engine.simd import run
+from genus.engine.kernels.product import GROUP, PAIR
+from genus.engine.kernels.program import Format, Op, linear_op, run, table
 from genus.models.attend import Attend
 from genus.models.heads import LanguageModel
 from genus.models.parts.experts import Stack
 
 __all__ = ["BYTES", "Format", "PackedLinear", "PackedModel"]
 
-Format = Literal["fp32", "bf16", "int8", "int4"]
 BYTES: dict[Format, float] = {"fp32": 4, "bf16": 2, "int8": 1 + 2 / 32, "int4": 0.5 + 4 / 32}
 """What a weight takes."""
 
@@ -32,20 +30,25 @@ class PackedLinear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None, form: Format = "fp32") -> None:
         super().__init__()
         self.rows, self.columns = weight.shape
-        self.pairs = -(-self.rows // kernels.PAIR)
-        self.padded = self.pairs * kernels.PAIR
+        self.pairs = -(-self.rows // PAIR)
+        self.padded = self.pairs * PAIR
         self.bias = F.pad(weight.new_zeros(self.rows) if bias is None else bias.detach(), (0, self.padded - self.rows)).float()
-        self.kernel, pack = _FORMATS[form]
+        self.form, pack = form, _PACK[form]
         # one pair of panels after the other: no copy in fp32 of all is needed
-        parts = [pack(_panels(part)) for part in weight.detach().split(kernels.PAIR)]
+        parts = [pack(_panels(part)) for part in weight.detach().split(PAIR)]
         self.weight, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
-        self.words = [self.weight.data_ptr(), self.scales.data_ptr(), self.bias.data_ptr()]
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous()
         y = x.new_empty(*x.shape[:-1], self.padded)
-        run(self.kernel, x.data_ptr(), *self.words, y.data_ptr(), x.numel() // self.columns, self.columns, self.pairs)
+        op = self.op((x.data_ptr(), 4 * self.columns), (y.data_ptr(), 4 * self.padded))
+        run(self.form, table([op]), x.numel() // self.columns)
         return y if self.padded == self.rows else y[..., : self.rows]
+
+    def op(self, x: tuple[int, int], y: tuple[int, int], residual: int = 0) -> Op:
+        """See kernels.program.linear_op; y must have room for `padded` numbers in each row."""
+        weight = self.weight.data_ptr(), self.scales.data_ptr(), self.bias.data_ptr()
+        return linear_op(x, weight, y, (self.columns, self.pairs), residual)
 
 
 class PackedModel(nn.Module):
@@ -57,7 +60,7 @@ class PackedModel(nn.Module):
     @torch.inference_mode()
     def __init__(self, network: LanguageModel, form: Format = "fp32") -> None:
         super().__init__()
-        self.spec = network.spec
+        self.spec, self.form = network.spec, form
         self.decoder = _packed(network.decoder, form)
         project = network.head.project
         self.project = None if project is None else PackedLinear(project.weight, project.bias, form)
@@ -117,7 +120,7 @@ def _packed(part: nn.Module, form: Format) -> nn.Module:
 
 def _panels(rows: Tensor) -> Tensor:
     """Up to 32 rows of a matrix, (rows, columns) -> two panels in fp32, (2, columns, 16)."""
-    return F.pad(rows.float(), (0, 0, 0, kernels.PAIR - len(rows))).view(2, 16, -1).transpose(1, 2)
+    return F.pad(rows.float(), (0, 0, 0, PAIR - len(rows))).view(2, 16, -1).transpose(1, 2)
 
 
 Packed = tuple[Tensor, Tensor]  # panels and what goes with their groups
@@ -149,17 +152,12 @@ def _int4(panels: Tensor) -> Packed:
 
 def _groups(panels: Tensor) -> Tensor:
     """(2, columns, 16) -> (2, groups, 32, 16); the last group is filled up with what it ends with."""
-    short = -panels.shape[1] % kernels.GROUP
-    return torch.cat((panels, panels[:, -1:].expand(-1, short, -1)), 1).unflatten(1, (-1, kernels.GROUP))
+    short = -panels.shape[1] % GROUP
+    return torch.cat((panels, panels[:, -1:].expand(-1, short, -1)), 1).unflatten(1, (-1, GROUP))
 
 
 def _not_zero(scales: Tensor) -> Tensor:
     return torch.where(scales == 0, 1, scales).float()
 
 
-_FORMATS: dict[Format, tuple[Callable[[int], None], Callable[[Tensor], Packed]]] = {
-    "fp32": (kernels.linear_fp32, _fp32),
-    "bf16": (kernels.linear_bf16, _bf16),
-    "int8": (kernels.linear_int8, _int8),
-    "int4": (kernels.linear_int4, _int4),
-}
+_PACK: dict[Format, Callable[[Tensor], Packed]] = {"fp32": _fp32, "bf16": _bf16, "int8": _int8, "int4": _int4}

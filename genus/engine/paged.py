@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from genus.engine.compiled import Blocks, can_list
 from genus.engine.attending import KernelStore, SdpaStore, Store
 from genus.engine.packed import Format, PackedModel
 from genus.engine.pages import Cache
 from genus.engine.schedule import Work
+from genus.models.attend import Attend
 from genus.models.heads import LanguageModel
 
 __all__ = ["PagedReader"]
@@ -39,6 +41,7 @@ class PagedReader:
         places = [(groups.index(window), windows[:layer].count(window)) for layer, window in enumerate(windows)]
         self.cache = Cache(page, groups, [count] * len(groups), sharing)
         self.store: Store = (KernelStore if self.exact else SdpaStore)(self.spec, places, count, page, table)
+        self.blocks: Blocks | None = None
 
     @torch.inference_mode()
     def read(self, work: Sequence[Work], wanted: Sequence[int]) -> Tensor:
@@ -46,16 +49,25 @@ class PagedReader:
         device = self.store.device
         tokens = [token for each in work for token in each.tokens]
         positions = [place for each in work for place in range(each.start, each.start + each.count)]
-        inputs = (torch.tensor([row], device=device) for row in (tokens, positions))
-        hidden = self.network.decoder(*inputs, self.store.step(work))[0]
+        hidden = self._hidden(*(torch.tensor(row, device=device) for row in (tokens, positions)), self.store.step(work))
         ends = torch.tensor([each.count for each in work]).cumsum(0).tolist()
         rows = [row for end, count in zip(ends, wanted, strict=True) for row in range(end - count, end)]
         if not rows:
             return hidden.new_zeros(0, self.spec.vocab, dtype=torch.float32)
         if len(rows) < len(hidden):
             hidden = hidden[torch.tensor(rows, device=device)]
-        logits: Tensor = self.network.logits(hidden)
+        logits: Tensor = self.network.logits(self.network.decoder.norm(hidden))
         return logits.float()
+
+    def _hidden(self, tokens: Tensor, positions: Tensor, step: Attend) -> Tensor:
+        """What comes out of the blocks, (tokens, width)."""
+        decoder, spec = self.network.decoder, self.spec
+        x = decoder.enter(tokens[None], positions[None])
+        if isinstance(self.network, PackedModel) and can_list(spec):
+            if self.blocks is None or self.blocks.rows < len(tokens):
+                self.blocks = Blocks(self.network, self.store, 2 ** len(tokens).bit_length())
+            return self.blocks(x[0], positions, step)
+        return decoder.through(x, positions[None], step)[0]
 
     @torch.inference_mode()
     def copy(self, pages: Iterable[tuple[int, int, int]]) -> None:

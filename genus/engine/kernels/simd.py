@@ -9,7 +9,7 @@ run inside of PyTorch's OpenMP library, whose functions they find by name.
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,6 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
-
-__all__ = ["add", "exp", "fma", "load", "maximum", "mul", "run", "splat", "store", "word", "zero"]
 
 WIDTH = 8
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
@@ -127,28 +125,40 @@ def zero(typing: Any) -> Any:
     return _raw(lambda b, v: _floats(0.0), _vector)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add(typing: Any, x: Any, y: Any) -> Any:
-    """x + y."""
-    return _raw(lambda b, v: b.fadd(*v), _vector, _vector, _vector)
+def _of_two(name: str, text: str) -> Any:
+    """A function of two vectors."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def function(typing: Any, x: Any, y: Any) -> Any:
+        def make(b: Any, v: Any) -> Any:
+            if name in ("<", ">"):
+                return b.select(b.fcmp_ordered(name, *v), *v)
+            return getattr(b, name)(*v)
+
+        return _raw(make, _vector, _vector, _vector)
+
+    function.__doc__ = text
+    return function
+
+
+add = _of_two("fadd", "x + y.")
+sub = _of_two("fsub", "x - y.")
+mul = _of_two("fmul", "x * y.")
+div = _of_two("fdiv", "x / y.")
+maximum = _of_two(">", "The greater of each pair; y where one is NaN.")
+minimum = _of_two("<", "The less of each pair; y where one is NaN.")
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def mul(typing: Any, x: Any, y: Any) -> Any:
-    """x * y."""
-    return _raw(lambda b, v: b.fmul(*v), _vector, _vector, _vector)
+def choose(typing: Any, sign: Any, x: Any, y: Any) -> Any:
+    """x where the sign is below 0, else y."""
+    return _raw(lambda b, v: b.select(b.fcmp_ordered("<", v[0], _floats(0.0)), v[1], v[2]), _vector, _vector, _vector, _vector)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once."""
     return _raw(lambda b, v: _call(b, "llvm.fma.v8f32", *v), _vector, _vector, _vector, _vector)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def maximum(typing: Any, x: Any, y: Any) -> Any:
-    """The greater of each pair; y where one is NaN."""
-    return _raw(lambda b, v: b.select(b.fcmp_ordered(">", *v), *v), _vector, _vector, _vector)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -176,6 +186,19 @@ def exp(typing: Any, x: Any) -> Any:
 def lane(typing: Any, x: Any, index: Any) -> Any:
     """One of the eight."""
     return _raw(lambda b, v: b.extract_element(v[0], b.trunc(v[1], _INT)), types.float32, _vector, types.int64)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def total(typing: Any, x: Any) -> Any:
+    """The sum of the eight, from the first to the last."""
+
+    def make(b: Any, v: Any) -> Any:
+        found = b.extract_element(v[0], ir.Constant(_INT, 0))
+        for index in range(1, WIDTH):
+            found = b.fadd(found, b.extract_element(v[0], ir.Constant(_INT, index)))
+        return found
+
+    return _raw(make, types.float32, _vector)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -263,7 +286,7 @@ def _libraries() -> Path:
 @cache
 def _compiled(kernel: Callable[[int], None]) -> Any:
     _openmp()
-    return numba.cfunc(types.void(types.int64), cache=True, nopython=True)(kernel)
+    return numba.cfunc(types.void(types.int64), cache=True)(kernel)
 
 
 def run(kernel: Callable[[int], None], *words: int) -> None:

@@ -1,0 +1,124 @@
+"""The blocks of a packed model as one list of computations. It says what models/decoder.py says, and tests hold them together.
+
+Not for models with experts, whose routers decide in every step what there is to compute.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from genus.engine.attending import At, KernelStep, KernelStore
+from genus.engine.kernels.product import PAIR
+from genus.engine.kernels.program import Op, activate_op, norm_op, rotate_op, run, table
+from genus.engine.packed import PackedLinear, PackedModel
+from genus.models.decoder import Block
+from genus.models.parts.attention import SelfAttention
+from genus.models.parts.mlp import FeedForward
+from genus.models.parts.norm import LayerNorm, RmsNorm
+from genus.models.parts.position import rotation
+from genus.models.spec import DecoderSpec, Experts, Rotary
+
+__all__ = ["Blocks", "can_list"]
+
+
+def can_list(spec: DecoderSpec) -> bool:
+    """Whether a model's blocks are the same computations in every step."""
+    return not isinstance(spec.mlp, Experts)
+
+
+class Blocks:
+    """What all blocks do to hidden states, for up to `rows` rows at a time."""
+
+    def __init__(self, model: PackedModel, store: KernelStore, rows: int) -> None:
+        self.spec, self.store, self.rows, self.form = model.spec, store, rows, model.form
+        part, mlp = model.spec.attention, model.spec.mlp
+        assert not isinstance(mlp, Experts)
+        self.kept = [model.decoder]  # addresses are in the list, and what is there must stay
+        self.x, self.normed, self.sum = (self._room(model.spec.width) for _ in range(3))
+        self.q, self.attended = (self._room(part.heads * part.head_dim) for _ in range(2))
+        self.k, self.v = (self._room(part.kv_heads * part.head_dim) for _ in range(2))
+        self.up, self.gate = (self._room(mlp.hidden) for _ in range(2))
+        self.numbers = torch.tensor([model.spec.norm.eps, mlp.clamp or 0, mlp.shift])
+        self.eps, self.clamp, self.shift = (self.numbers[place:].data_ptr() for place in range(3))
+        self.ops = table([op for layer, block in enumerate(model.decoder.blocks) for op in self._block(layer, block)])
+
+    def __call__(self, x: Tensor, positions: Tensor, step: KernelStep) -> Tensor:
+        """x (rows, width), positions (rows,) -> (rows, width), to be read before the next call."""
+        found = self.x[: len(x), : self.spec.width]
+        found.copy_(x)
+        if isinstance(self.spec.position, Rotary):
+            step.turn(rotation(self.spec.position, positions[None]))
+        run(self.form, self.ops, len(x), step.words.ctypes.data)
+        return found
+
+    def _room(self, width: int) -> Tensor:
+        return torch.zeros(self.rows, -(-width // PAIR) * PAIR)
+
+    def _block(self, layer: int, block: Block) -> Iterator[Op]:
+        """See models.decoder.Block."""
+        x, normed, attention, mlp = self.x, self.normed, block.attention, block.mlp
+        mlp_norm = block.mlp_norm or block.attention_norm
+        match block.wiring:
+            case "pre":
+                yield self._norm(block.attention_norm, x, normed)
+                yield from self._attention(attention, normed, self.sum, x)
+                yield self._norm(mlp_norm, self.sum, normed)
+                yield from self._mlp(mlp, normed, x, self.sum)
+            case "post":
+                yield from self._attention(attention, x, self.sum, x)
+                yield self._norm(block.attention_norm, self.sum, x)
+                yield from self._mlp(mlp, x, self.sum, x)
+                yield self._norm(mlp_norm, self.sum, x)
+            case _:
+                yield self._norm(block.attention_norm, x, normed)
+                yield from self._attention(attention, normed, self.sum, x)
+                if block.mlp_norm is not None:
+                    yield self._norm(mlp_norm, x, normed)
+                yield from self._mlp(mlp, normed, x, self.sum)
+
+    def _attention(self, part: SelfAttention, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
+        """y = residual + attention(x); see models.parts.attention.SelfAttention."""
+        spec, position = self.spec.attention, self.spec.position
+        yield from self._side_by_side(self._linear(part.q, x, self.q), self._linear(part.k, x, self.k), self._linear(part.v, x, self.v))
+        heads = (part.q_norm, self.q, spec.heads), (part.k_norm, self.k, spec.kv_heads)
+        for norm, tensor, count in heads:
+            if norm is not None:
+                yield self._norm(norm, tensor, tensor, (spec.head_dim, count))
+        if isinstance(position, Rotary):
+            for _, tensor, count in heads:
+                yield rotate_op(_at(tensor), count, spec.head_dim, position.dim // 2, position.pairs == "neighbours")
+        v = self.v.data_ptr()
+        yield self.store.attend_op(part.layer, _at(self.q), _at(self.k), v, _at(self.attended), part.sinks)
+        yield self._linear(part.out, self.attended, y, residual)
+
+    def _mlp(self, part: FeedForward, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
+        """y = residual + mlp(x); see models.parts.mlp.FeedForward."""
+        mlp, gate, row = part.mlp, 0, (_at(self.up)[1], self.up.shape[1] // 8)
+        up = self._linear(part.up, x, self.up)
+        if part.gate is None:
+            yield up
+        else:
+            gate = self.gate.data_ptr()
+            yield from self._side_by_side(up, self._linear(part.gate, x, self.gate))
+        clamp, shift = self.clamp if mlp.clamp is not None else 0, self.shift if mlp.shift else 0
+        yield activate_op(self.up.data_ptr(), gate, row, mlp.activation, clamp, shift)
+        yield self._linear(part.down, self.up, y, residual)
+
+    def _linear(self, layer: PackedLinear, x: Tensor, y: Tensor, residual: Tensor | None = None) -> Op:
+        return layer.op(_at(x), _at(y), 0 if residual is None else residual.data_ptr())
+
+    def _norm(self, norm: LayerNorm | RmsNorm, x: Tensor, y: Tensor, shape: tuple[int, int] | None = None) -> Op:
+        gain, bias = norm.weight, getattr(norm, "bias", None)
+        addresses = (0 if each is None else each.data_ptr() for each in (gain, bias))
+        return norm_op(_at(x), _at(y), *addresses, shape or (self.spec.width, 1), isinstance(norm, LayerNorm), self.eps)
+
+    def _side_by_side(self, *ops: Op) -> Iterator[Op]:
+        """Computations that need nothing of each other."""
+        for op in ops[:-1]:
+            yield [op[0], 0, *op[2:]]
+        yield ops[-1]
+
+
+def _at(tensor: Tensor) -> At:
+    return tensor.data_ptr(), 4 * tensor.stride(0)

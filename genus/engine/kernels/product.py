@@ -1,0 +1,222 @@
+"""Some rows of x times a matrix, in blocks whose sums stay in registers.
+
+Each sum runs over its terms in their order, one fused multiply-add after the other. So the bits of a result hang on its own row
+alone: not on how many rows there are beside it, nor on how many threads.
+
+A matrix (rows, columns) lies in panels of sixteen of its rows, (panels, columns, 16), so that a product reads it from front to
+back. In int8 and int4, 32 columns of a row share a scale in bf16, and in int4 a least value too.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from genus.engine.kernels import simd
+from genus.engine.kernels.simd import add, fma, load, splat, store, word
+
+__all__ = ["GROUP", "PAIR", "compiled", "linear_bf16", "linear_fp32", "linear_int4", "linear_int8", "product"]
+
+PAIR = 32
+"""Rows of a matrix in two panels; a product has all of a pair."""
+GROUP = 32
+"""Columns of a row that share a scale."""
+SIX = 6
+"""Rows of x that share what is read of a panel: with two sums each they fill 12 of AVX2's 16 registers."""
+
+compiled: Callable[..., Any] = njit(error_model="numpy")
+
+
+@compiled
+def _load_two(address):
+    return load(address), load(address + 32)
+
+
+@compiled
+def _store_two(address, two, residual):
+    """Write two vectors, and add what is at `residual`, if that is an address."""
+    if residual:
+        store(address, add(two[0], load(residual)))
+        store(address + 32, add(two[1], load(residual + 32)))
+    else:
+        store(address, two[0])
+        store(address + 32, two[1])
+
+
+@compiled
+def _more(sums, x, w):
+    """sums + x w, of the one number at x and sixteen w."""
+    value = splat(x)
+    return fma(value, w[0], sums[0]), fma(value, w[1], sums[1])
+
+
+def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any]:
+    """The two blocks of a format: `scales_of(address, group)` are vectors of which `read(panel, column, scales)` makes the
+    sixteen numbers of a column."""
+
+    @compiled
+    def six_more(sums, x, step, w):
+        a, b, c, d, e, f = sums
+        return (
+            _more(a, x, w),
+            _more(b, x + step, w),
+            _more(c, x + 2 * step, w),
+            _more(d, x + 3 * step, w),
+            _more(e, x + 4 * step, w),
+            _more(f, x + 5 * step, w),
+        )
+
+    @compiled
+    def six(x, x_step, panel, scales, count, start, start_step, y, y_step, residual):
+        """y = start + x panel (+ residual) for six rows that lie steps of bytes apart: (6, count) by (count, 16)."""
+        sums = (
+            _load_two(start),
+            _load_two(start + start_step),
+            _load_two(start + 2 * start_step),
+            _load_two(start + 3 * start_step),
+            _load_two(start + 4 * start_step),
+            _load_two(start + 5 * start_step),
+        )
+        whole = count // GROUP * GROUP
+        for group in range(0, whole, GROUP):
+            shared = scales_of(scales, group)
+            for k in range(group, group + GROUP):  # a known number of turns is unrolled
+                sums = six_more(sums, x + 4 * k, x_step, read(panel, k, shared))
+        if whole < count:
+            shared = scales_of(scales, whole)
+            for k in range(whole, count):
+                sums = six_more(sums, x + 4 * k, x_step, read(panel, k, shared))
+        for i in range(SIX):
+            _store_two(y + i * y_step, sums[i], residual + i * y_step if residual else 0)
+
+    @compiled
+    def one(x, panel, other, scales, other_scales, count, start, y, residual):
+        """The same for one row and a pair of panels: four sums, as each has to wait for itself."""
+        left, right = _load_two(start), _load_two(start + 64)
+        whole = count // GROUP * GROUP
+        for group in range(0, whole, GROUP):
+            shared, other_shared = scales_of(scales, group), scales_of(other_scales, group)
+            for k in range(group, group + GROUP):
+                left = _more(left, x + 4 * k, read(panel, k, shared))
+                right = _more(right, x + 4 * k, read(other, k, other_shared))
+        if whole < count:
+            shared, other_shared = scales_of(scales, whole), scales_of(other_scales, whole)
+            for k in range(whole, count):
+                left = _more(left, x + 4 * k, read(panel, k, shared))
+                right = _more(right, x + 4 * k, read(other, k, other_shared))
+        _store_two(y, left, residual)
+        _store_two(y + 64, right, residual + 64 if residual else 0)
+
+    return six, one
+
+
+@compiled
+def _no_scales(address, group):
+    return simd.zero()
+
+
+@compiled
+def _read_fp32(panel, k, shared):
+    return load(panel + 64 * k), load(panel + 64 * k + 32)
+
+
+@compiled
+def _read_bf16(panel, k, shared):
+    return simd.load_bf16(panel + 32 * k), simd.load_bf16(panel + 32 * k + 16)
+
+
+@compiled
+def _scales_int8(address, group):
+    address += group // GROUP * 32
+    return simd.load_bf16(address), simd.load_bf16(address + 16)
+
+
+@compiled
+def _read_int8(panel, k, shared):
+    w0, w1 = simd.load_int8(panel + 16 * k), simd.load_int8(panel + 16 * k + 8)
+    return simd.mul(w0, shared[0]), simd.mul(w1, shared[1])
+
+
+@compiled
+def _scales_int4(address, group):
+    address += group // GROUP * 64
+    return (
+        (simd.load_bf16(address), simd.load_bf16(address + 16)),
+        (simd.load_bf16(address + 32), simd.load_bf16(address + 48)),
+    )
+
+
+@compiled
+def _read_int4(panel, k, shared):
+    scales, least = shared
+    pair, shift = panel + k // 2 * 16, k % 2 * 4  # a byte has column k in its lower half and k + 1 in its upper
+    w0, w1 = simd.load_int4(pair, shift), simd.load_int4(pair + 8, shift)
+    return fma(w0, scales[0], least[0]), fma(w1, scales[1], least[1])
+
+
+_six_fp32, _one_fp32 = _blocks(_no_scales, _read_fp32)
+
+
+@compiled
+def product(x, x_step, panel, panel_bytes, count, start, start_step, y, y_step, rows):
+    """y = start + x times a pair of panels in fp32, for one row or up to six, of which there must be room."""
+    if rows == 1:
+        _one_fp32(x, panel, panel + panel_bytes, 0, 0, count, start, y, 0)
+    else:
+        _six_fp32(x, x_step, panel, 0, count, start, start_step, y, y_step, 0)
+        _six_fp32(x, x_step, panel + panel_bytes, 0, count, start + 64, start_step, y + 64, y_step, 0)
+
+
+def _linear(six: Any, one: Any) -> Any:
+    @compiled
+    def linear(op, rows, panel_bytes, scale_bytes):
+        """y = bias + x weight^T (+ residual); the words of `op` are those of program.Linear."""
+        x, x_step, weight, scales, bias = word(op, 2), word(op, 3), word(op, 4), word(op, 5), word(op, 6)
+        y, y_step, residual, columns, pairs = word(op, 7), word(op, 8), word(op, 9), word(op, 10), word(op, 11)
+        for pair in range(pairs * simd.thread() // simd.threads(), pairs * (simd.thread() + 1) // simd.threads()):
+            panel, scale, column = weight + 2 * pair * panel_bytes, scales + 2 * pair * scale_bytes, 4 * PAIR * pair
+            if rows < SIX:
+                other, other_scale = panel + panel_bytes, scale + scale_bytes
+                for row in range(rows):
+                    at = row * y_step + column
+                    more = residual + at if residual else 0
+                    one(x + row * x_step, panel, other, scale, other_scale, columns, bias + column, y + at, more)
+            else:
+                for at in range(column, column + 128, 64):
+                    for first in range(0, rows, SIX):
+                        row = min(first, rows - SIX)  # the last six may overlap those before
+                        more = residual + row * y_step + at if residual else 0
+                        six(x + row * x_step, x_step, panel, scale, columns, bias + at, 0, y + row * y_step + at, y_step, more)
+                    panel, scale = panel + panel_bytes, scale + scale_bytes
+
+    return linear
+
+
+_linear_fp32 = _linear(_six_fp32, _one_fp32)
+_linear_bf16 = _linear(*_blocks(_no_scales, _read_bf16))
+_linear_int8 = _linear(*_blocks(_scales_int8, _read_int8))
+_linear_int4 = _linear(*_blocks(_scales_int4, _read_int4))
+
+
+@compiled
+def linear_fp32(op, rows):
+    """See _linear."""
+    _linear_fp32(op, rows, 64 * word(op, 10), 0)
+
+
+@compiled
+def linear_bf16(op, rows):
+    """See _linear."""
+    _linear_bf16(op, rows, 32 * word(op, 10), 0)
+
+
+@compiled
+def linear_int8(op, rows):
+    """See _linear."""
+    _linear_int8(op, rows, 16 * word(op, 10), (word(op, 10) + GROUP - 1) // GROUP * 32)
+
+
+@compiled
+def linear_int4(op, rows):
+    """See _linear."""
+    _linear_int4(op, rows, (word(op, 10) + 1) // 2 * 16, (word(op, 10) + GROUP - 1) // GROUP * 64)

@@ -1,0 +1,125 @@
+"""Lists of computations that all threads do at one go.
+
+A step of decoding is a few hundred small computations. Called one by one from Python they would take as long as reading all
+weights in int8 does. So they are written down, sixteen whole numbers each, most of them addresses, and one call does them all;
+the threads meet after each that the next one needs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from genus.engine.kernels import product, simd
+from genus.engine.kernels.attention import attend
+from genus.engine.kernels.pointwise import ACTIVATIONS, activate, norm, rotate
+from genus.engine.kernels.product import compiled
+from genus.engine.kernels.simd import word
+
+__all__ = ["Format", "Op", "activate_op", "attend_op", "linear_op", "norm_op", "rotate_op", "run"]
+
+Format = Literal["fp32", "bf16", "int8", "int4"]
+Op = list[int]
+"""A computation: its kind, whether threads wait for each other after it, and what its kernel reads, in that order."""
+_WORDS = 16
+_LINEAR, _NORM, _ROTATE, _ATTEND, _ACTIVATE = range(5)
+
+
+def linear_op(
+    x: tuple[int, int], weight: tuple[int, int, int], y: tuple[int, int], shape: tuple[int, int], residual: int = 0
+) -> Op:
+    """y = bias + x weight^T (+ residual). x and y: address, and bytes from row to row, which are the residual's too; of the
+    weight: addresses of panels, scales, bias; shape: columns, pairs of panels. y must not be x or the residual."""
+    return [_LINEAR, 1, *x, *weight, *y, residual, *shape]
+
+
+def norm_op(x: tuple[int, int], y: tuple[int, int], gain: int, bias: int, shape: tuple[int, int], centred: bool, eps: int) -> Op:
+    """Layer norm, or the root mean square's where not `centred`, of the parts of each row; shape: width of a part, parts."""
+    return [_NORM, 1, *x, *y, gain, bias, *shape, int(centred), eps]
+
+
+def rotate_op(x: tuple[int, int], heads: int, head_dim: int, half: int, neighbours: bool) -> Op:
+    """Turn `half` pairs of numbers of each head in place, by the angles of the step."""
+    return [_ROTATE, 1, *x, heads, head_dim, half, int(neighbours)]
+
+
+def attend_op(
+    q: tuple[int, int], k: tuple[int, int], v: int, out: tuple[int, int], cache: tuple[int, int], sinks: int, group: int
+) -> Op:
+    """Attention of the step's rows over a layer's pages; cache: addresses of its keys and values."""
+    return [_ATTEND, 1, *q, *k, v, *out, *cache, sinks, group]
+
+
+def activate_op(up: int, gate: int, row: tuple[int, int], kind: str, clamp: int = 0, shift: int = 0) -> Op:
+    """up = act(up), or act(gate) (up + shift); row: bytes from row to row, vectors in it."""
+    return [_ACTIVATE, 1, up, gate, *row, ACTIVATIONS.index(kind), clamp, shift]
+
+
+def _program(linear: Any) -> Any:
+    @compiled
+    def program(words):
+        rows, step = word(words, 2), word(words, 3)
+        for index in range(word(words, 1)):
+            op = word(words, 0) + 8 * _WORDS * index
+            kind = word(op, 0)
+            if kind == _LINEAR:
+                linear(op, rows)
+            elif kind == _NORM:
+                norm(op, rows)
+            elif kind == _ROTATE:
+                rotate(op, step, rows)
+            elif kind == _ATTEND:
+                attend(op, step, rows)
+            else:
+                activate(op, rows)
+            if word(op, 1):
+                simd.barrier()
+
+    return program
+
+
+_program_fp32 = _program(product.linear_fp32)
+_program_bf16 = _program(product.linear_bf16)
+_program_int8 = _program(product.linear_int8)
+_program_int4 = _program(product.linear_int4)
+
+
+def program_fp32(words):
+    """All linear ones in fp32."""
+    _program_fp32(words)
+
+
+def program_bf16(words):
+    """All linear ones in bf16."""
+    _program_bf16(words)
+
+
+def program_int8(words):
+    """All linear ones in int8."""
+    _program_int8(words)
+
+
+def program_int4(words):
+    """All linear ones in int4."""
+    _program_int4(words)
+
+
+_PROGRAMS: dict[Format, Callable[[int], None]] = {
+    "fp32": program_fp32,
+    "bf16": program_bf16,
+    "int8": program_int8,
+    "int4": program_int4,
+}
+
+
+def table(ops: Sequence[Op]) -> "np.ndarray[Any, Any]":
+    """Computations as a kernel reads them."""
+    found = np.zeros((len(ops), _WORDS), np.int64)
+    for row, op in zip(found, ops, strict=True):
+        row[: len(op)] = op
+    return found
+
+
+def run(form: Format, ops: "np.ndarray[Any, Any]", rows: int, step: int = 0) -> None:
+    """Do computations for so many rows; `step` is the address of what changes from step to step, see engine/attending.py."""
+    simd.run(_PROGRAMS[form], ops.ctypes.data, len(ops), rows, step)
