@@ -145,9 +145,10 @@ def _int4(panels: Tensor) -> Packed:
     groups = _groups(panels)
     least = groups.amin(2, keepdim=True).bfloat16()
     scales = ((groups.amax(2, keepdim=True) - least) / 15).bfloat16()
-    steps = ((groups - least) / _not_zero(scales)).round().clamp(0, 15).to(torch.uint8).flatten(1, 2)
-    pairs = F.pad(steps[:, : panels.shape[1]], (0, 0, 0, panels.shape[1] % 2)).unflatten(1, (-1, 2))
-    return pairs[:, :, 0] | pairs[:, :, 1] << 4, torch.cat((scales, least), 2)
+    steps = ((groups - least) / _not_zero(scales)).round().clamp(0, 15).to(torch.int32).flatten(1, 2)
+    eights = F.pad(steps[:, : panels.shape[1]], (0, 0, 0, -panels.shape[1] % 8)).unflatten(1, (-1, 8))
+    words = eights << torch.arange(0, 32, 4, dtype=torch.int32)[:, None]  # bits of their own: the sum is their union
+    return words.sum(2, dtype=torch.int32), torch.cat((scales, least), 2)
 
 
 def _groups(panels: Tensor) -> Tensor:

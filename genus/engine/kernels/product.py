@@ -149,8 +149,8 @@ def _scales_int4(address, group):
 @compiled
 def _read_int4(panel, k, shared):
     scales, least = shared
-    pair, shift = panel + k // 2 * 16, k % 2 * 4  # a byte has column k in its lower half and k + 1 in its upper
-    w0, w1 = simd.load_int4(pair, shift), simd.load_int4(pair + 8, shift)
+    at, shift = panel + k // 8 * 64, k % 8 * 4  # 32 bits have eight columns of a row, the first in the lowest four
+    w0, w1 = simd.load_int4(at, shift), simd.load_int4(at + 32, shift)
     return fma(w0, scales[0], least[0]), fma(w1, scales[1], least[1])
 
 
@@ -219,4 +219,4 @@ def linear_int8(op, rows):
 @compiled
 def linear_int4(op, rows):
     """See _linear."""
-    _linear_int4(op, rows, (word(op, 10) + 1) // 2 * 16, (word(op, 10) + GROUP - 1) // GROUP * 64)
+    _linear_int4(op, rows, (word(op, 10) + 7) // 8 * 64, (word(op, 10) + GROUP - 1) // GROUP * 64)

@@ -96,13 +96,12 @@ def load_int8(typing: Any, address: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def load_int4(typing: Any, address: Any, shift: Any) -> Any:
-    """The lower halves (shift 0) or the upper ones (4) of eight bytes, from 0 to 15."""
+    """Four bits, from `shift` on, of each of eight words of 32: from 0 to 15."""
 
     def make(b: Any, v: Any) -> Any:
-        wide = b.zext(_at(b, v[0], ir.VectorType(ir.IntType(8), WIDTH), 1), _INTS)
         nothing, shift = ir.Constant(_INTS, ir.Undefined), b.trunc(v[1], _INT)
         shifts = b.shuffle_vector(b.insert_element(nothing, shift, ir.Constant(_INT, 0)), nothing, _ints(0))
-        return b.sitofp(b.and_(b.lshr(wide, shifts), _ints(15)), _FLOATS)
+        return b.sitofp(b.and_(b.lshr(_at(b, v[0], _INTS, 4), shifts), _ints(15)), _FLOATS)
 
     return _raw(make, _vector, types.int64, types.int64)
 
