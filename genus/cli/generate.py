@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -33,6 +34,7 @@ def generate(
     /,
     *,
     max_tokens: int | None = None,
+    weights: Literal["fp32", "bf16", "int8", "int4"] = "fp32",
     sampling: Annotated[_Flags, Parameter(name="*")] = _USUAL,
 ) -> None:
     """Continue a text, as it comes.
@@ -41,6 +43,7 @@ def generate(
     genus generate runs/demo/model "We the people"
     genus generate runs/demo/model "We the people" --temperature 0 --max-tokens 40
     genus generate runs/demo/model "We the people" --min-p 0.05 --repetition-penalty 1.1 --stop "." --seed 1
+    genus generate runs/demo/model "We the people" --weights int8
     echo "My fellow citizens," | genus generate runs/demo/model -
     ```
 
@@ -52,12 +55,17 @@ def generate(
         The text to continue; - reads it from standard input; none starts a document.
     max_tokens
         Tokens to add at most; unset goes on to the end of the text or of the model's context.
+    weights
+        The format in which matrices are read: fewer bytes generate faster, and round. What that costs is measured and said.
     """
     from genus.engine.model import load
+    from genus.engine.quality import tell
 
     if prompt == "-":
         prompt = sys.stdin.read().rstrip("\n")
-    pieces = load(model).stream(prompt, max_tokens, sampling)
+    opened = load(model, weights)
+    tell(opened, Path(model))
+    pieces = opened.stream(prompt, max_tokens, sampling)
     print(prompt, end="", flush=True)
     for piece in pieces:
         print(piece, end="", flush=True)

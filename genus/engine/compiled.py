@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genus.engine.attending import At, KernelStep, KernelStore
-from genus.engine.kernels.product import PAIR
+from genus.engine.kernels.product import PAIR, SIX
 from genus.engine.kernels.program import Op, activate_op, norm_op, rotate_op, run, table
 from genus.engine.packed import PackedLinear, PackedModel
 from genus.models.decoder import Block
@@ -31,7 +31,7 @@ class Blocks:
     """What all blocks do to hidden states, for up to `rows` rows at a time."""
 
     def __init__(self, model: PackedModel, store: KernelStore, rows: int) -> None:
-        self.spec, self.store, self.rows, self.form = model.spec, store, rows, model.form
+        self.spec, self.store, self.rows, self.form = model.spec, store, max(rows, SIX), model.form
         part, mlp = model.spec.attention, model.spec.mlp
         assert not isinstance(mlp, Experts)
         self.kept = [model.decoder]  # addresses are in the list, and what is there must stay

@@ -14,6 +14,7 @@ from genus.engine.embed import Pooling, embed
 from genus.engine.engine import Engine, check_tokens
 from genus.engine.packed import BYTES, Format, PackedModel
 from genus.engine.paged import PagedReader
+from genus.engine.quality import Quality, measure
 from genus.engine.request import Event, Request
 from genus.engine.sampling import Sampling
 from genus.engine.score import token_log_probs
@@ -90,6 +91,12 @@ class Model:
         """The network with its matrices in the format that was asked for."""
         rounded = self.weights not in (None, "fp32")
         return self.engine.reader.network if rounded else self.network  # type: ignore[attr-defined]
+
+    def quality(self, ids: Sequence[int], window: int | None = None) -> Quality:
+        """What the weights' format costs on a text: see engine.quality.measure."""
+        check_tokens(ids, self.spec.vocab)
+        read = self._read
+        return measure(self.network, read if isinstance(read, PackedModel) else PackedModel(self.network), ids, window)
 
     @torch.inference_mode()
     def logits(self, ids: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genus.engine.kernels.product import GROUP, PAIR
+from genus.engine.kernels.product import SIX as LEAST
 from genus.engine.kernels.program import Format, Op, linear_op, run, table
 from genus.models.attend import Attend
 from genus.models.heads import LanguageModel
@@ -22,6 +23,9 @@ __all__ = ["BYTES", "Format", "PackedLinear", "PackedModel"]
 
 BYTES: dict[Format, float] = {"fp32": 4, "bf16": 2, "int8": 1 + 2 / 32, "int4": 0.5 + 4 / 32}
 """What a weight takes."""
+
+
+_AT_ONCE = 32 * PAIR  # rows that are packed at once
 
 
 class PackedLinear(nn.Module):
@@ -34,16 +38,18 @@ class PackedLinear(nn.Module):
         self.padded = self.pairs * PAIR
         self.bias = F.pad(weight.new_zeros(self.rows) if bias is None else bias.detach(), (0, self.padded - self.rows)).float()
         self.form, pack = form, _PACK[form]
-        # one pair of panels after the other: no copy in fp32 of all is needed
-        parts = [pack(_panels(part)) for part in weight.detach().split(PAIR)]
+        parts = [pack(_panels(part)) for part in weight.detach().split(_AT_ONCE)]  # so copies on the way stay small
         self.weight, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous()
-        y = x.new_empty(*x.shape[:-1], self.padded)
-        op = self.op((x.data_ptr(), 4 * self.columns), (y.data_ptr(), 4 * self.padded))
-        run(self.form, table([op]), x.numel() // self.columns)
-        return y if self.padded == self.rows else y[..., : self.rows]
+        rows = x.numel() // self.columns
+        flat = x.reshape(rows, self.columns)
+        if 2 < rows < LEAST:
+            flat = F.pad(flat, (0, 0, 0, LEAST - rows))
+        flat, y = flat.contiguous(), x.new_empty(max(rows, LEAST), self.padded)
+        op = self.op((flat.data_ptr(), 4 * self.columns), (y.data_ptr(), 4 * self.padded))
+        run(self.form, table([op]), rows)
+        return y[:rows, : self.rows].view(*x.shape[:-1], self.rows)
 
     def op(self, x: tuple[int, int], y: tuple[int, int], residual: int = 0) -> Op:
         """See kernels.program.linear_op; y must have room for `padded` numbers in each row."""
@@ -119,8 +125,8 @@ def _packed(part: nn.Module, form: Format) -> nn.Module:
 
 
 def _panels(rows: Tensor) -> Tensor:
-    """Up to 32 rows of a matrix, (rows, columns) -> two panels in fp32, (2, columns, 16)."""
-    return F.pad(rows.float(), (0, 0, 0, PAIR - len(rows))).view(2, 16, -1).transpose(1, 2)
+    """Rows of a matrix, (rows, columns) -> pairs of panels in fp32, (panels, columns, 16)."""
+    return F.pad(rows.float(), (0, 0, 0, -len(rows) % PAIR)).unflatten(0, (-1, 16)).transpose(1, 2)
 
 
 Packed = tuple[Tensor, Tensor]  # panels and what goes with their groups
@@ -152,7 +158,7 @@ def _int4(panels: Tensor) -> Packed:
 
 
 def _groups(panels: Tensor) -> Tensor:
-    """(2, columns, 16) -> (2, groups, 32, 16); the last group is filled up with what it ends with."""
+    """(panels, columns, 16) -> (panels, groups, 32, 16); the last group is filled up with what it ends with."""
     short = -panels.shape[1] % GROUP
     return torch.cat((panels, panels[:, -1:].expand(-1, short, -1)), 1).unflatten(1, (-1, GROUP))
 

@@ -135,6 +135,28 @@ class Cache:
                     pages.share(page)
         return Table(shared, list(need), room, contents), (len(contents) - 1) * self.size
 
+    def follow(self, table: Table, tokens: Sequence[int], count: int) -> int:
+        """Share what others have read since: known pages after the first `count` of `tokens`; how many tokens that makes."""
+        while self.sharing and count % self.size == 0 and count + self.size < len(tokens):
+            content = self._next.get(self.next_page(table, tokens, count))
+            found = [None if content is None else pages.find(content) for pages in self.groups]
+            if content is None or not all(map(self._may_share, range(len(found)), found, table.room)):
+                break
+            for group, page in enumerate(found):
+                assert page is not None
+                self.groups[group].share(page)
+                table.pages[group].append(page)
+                if table.room[group]:
+                    table.room[group] -= 1
+                    self.groups[group].promised -= 1
+            table.contents.append(content)
+            count += self.size
+        return count
+
+    def next_page(self, table: Table, tokens: Sequence[int], count: int) -> tuple[Content | Hashable, tuple[int, ...]]:
+        """What tells a table's next page from all others; the first `count` of its tokens fill those before."""
+        return table.contents[-1], tuple(tokens[count : count + self.size])
+
     def grow(self, table: Table, tokens: int) -> bool:
         """Give the table pages for so many tokens; False, and nothing changed for the worse, where there are none."""
         for group, (pages, mine) in enumerate(zip(self.groups, table.pages, strict=True)):
@@ -195,6 +217,11 @@ class Cache:
     def at_rest(self) -> bool:
         """Whether every page is free or idle and nothing is promised."""
         return all(pages.at_rest for pages in self.groups)
+
+    def _may_share(self, group: int, page: int | None, room: int) -> bool:
+        """Whether a page is there, and using it breaks no promise made to others."""
+        pages = self.groups[group]
+        return page is not None and (room > 0 or not pages.is_idle(page) or pages.unpromised > 0)
 
     def _match(self, tokens: Sequence[int], salt: Hashable) -> tuple[list[Content | Hashable], list[list[int]]]:
         """The longest known beginning of which every group still has what the next token sees."""

@@ -7,7 +7,7 @@ youngest starts over later, with equal results.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from genus.core.errors import GenusError
@@ -23,8 +23,8 @@ class Limits:
 
     budget: int = 512
     """Tokens that a step reads at most."""
-    beside: int = 64
-    """Tokens of prompts that a step reads at most while others generate, which it slows."""
+    beside: int = 5
+    """Tokens for each prompt that waits to be read that a step reads at most while others generate, which they slow."""
     most: int = 64
     """Choices that are generated at once."""
     optimistic: bool = False
@@ -117,10 +117,12 @@ class Scheduler:
             if branch.generating and branch.table is not None:
                 count = min(1 + len(branch.guesses), max(1, left - len(self.running)))
                 left -= self._give(work, branch, count)
+        readers = [branch for branch in self.running if not branch.generating and branch.table is not None]
         if work:
-            left = min(left, self.limits.beside)
-        for branch in list(self.running):
-            if left > 0 and not branch.generating and branch.table is not None:
+            left = min(left, self.limits.beside * len(readers))
+        begun: set[Hashable] = set()  # pages that somebody reads in this step
+        for branch in readers:
+            if left > 0 and branch.table is not None and not self._waits(branch, begun):
                 left -= self._give(work, branch, min(left, len(branch.tokens) - branch.computed))
         return [each for each in work if each.branch.table is not None]  # without who was preempted since
 
@@ -152,6 +154,19 @@ class Scheduler:
         if branch.table is not None:
             self.cache.release(branch.table)
             branch.table = None
+
+    def _waits(self, branch: Branch, begun: set[Hashable]) -> bool:
+        """Take over what others have read of a prompt that begins alike; whether one of them reads its next page just now."""
+        assert branch.table is not None
+        size, shares = self.cache.size, self.cache.sharing and not branch.request.echo
+        if shares:
+            branch.computed = self.cache.follow(branch.table, branch.tokens, branch.computed)
+        first = branch.computed // size * size
+        page = self.cache.next_page(branch.table, branch.tokens, first)
+        if shares and page in begun and branch.computed == first and first + size < len(branch.tokens):
+            return True
+        begun.add(page)
+        return False
 
     def _admit(self) -> None:
         """First come, first served: who does not fit holds up those after it, so that nobody waits for ever."""

@@ -68,6 +68,15 @@ def test_steps_mix_those_who_generate_with_pieces_of_prompts():
         [(1, 0, 2, 1), (2, 0, 6, 4)],  # 4 beside one who generates
         [(1, 0, 3, 1), (2, 0, 10, 2)],
     ]
+    model = HashModel(64)
+    engine = Engine(model, limits=Limits(budget=64, beside=4, most=6))
+    model.reads.clear()
+    engine.add(ask([1], 4))
+    engine.step()
+    for first in (2, 3):
+        engine.add(ask([first] * 20, 2))
+    engine.step()
+    assert model.reads[-1] == [(1, 0, 1, 1), (2, 0, 0, 8)]  # 4 for each who waits
 
 
 def test_who_does_not_fit_waits_and_nobody_passes():
@@ -109,6 +118,50 @@ def test_a_known_beginning_is_not_read_again(windows):
     read = len(model.reads)
     assert run(engine, [ask(range(13))]) == first
     assert sum(count for step in model.reads[read:] for _, _, start, count in step if start < 13) == 1
+
+
+@pytest.mark.parametrize("windows", [(None,), (None, 6), (3,)])
+@pytest.mark.parametrize("budget", [7, 8, 30, 200])
+def test_who_comes_together_reads_an_equal_beginning_once(windows, budget):
+    """Whatever piece of it a step reads, and while some generate already."""
+    model = HashModel(200, 4, windows)
+    engine = Engine(model, limits=Limits(budget=budget, beside=3, most=7))
+    common = [place % 5 for place in range(20)]
+    requests = [ask([*common, 9, 9, number], 3) for number in range(7)]
+    assert run(engine, requests) == [alone(request, windows) for request in requests]
+    prompts = sum(min(count, 23 - start) for step in model.reads for _, _, start, count in step if start < 23)
+    assert prompts == 20 + 7 * 3
+
+
+def test_who_only_scores_is_followed_but_follows_nobody():
+    model = HashModel(200)
+    engine = Engine(model, limits=Limits(budget=8, beside=8, most=4))
+    prompt = [place % 5 for place in range(21)]
+    run(engine, [ask(prompt, 2), ask(prompt, 2, echo=True), ask(prompt, 2)])
+    read = [sum(min(count, 21 - start) for step in model.reads for r, _, start, count in step if r == number and start < 21) for number in (1, 2, 3)]
+    assert read == [21, 21, 1]
+
+
+def test_following_breaks_no_promise():
+    """A page that nobody uses is shared out of one's own promise, or not at all."""
+    from genus.engine.pages import Cache
+
+    cache = Cache(4, (None,), [4])
+    table, _ = cache.admit([1, 2, 3, 4, 5], "", [1])
+    cache.grow(table, 4)
+    cache.read(table, [1, 2, 3, 4, 5], 4)
+    follower, found = cache.admit([1, 2, 3, 4, 5, 6], "", [2], found=False)
+    assert found == 0
+    cache.release(table)  # its page is idle now
+    assert cache.groups[0].unpromised == 2
+    assert cache.follow(follower, [1, 2, 3, 4, 5, 6], 0) == 4
+    assert (cache.groups[0].unpromised, follower.room) == (2, [1])
+    cache.release(follower)
+    assert cache.at_rest
+    follower, _ = cache.admit([1, 2, 3, 4, 5, 6], "", [0], found=False)
+    other, _ = cache.admit([7], "", [4])
+    assert cache.groups[0].unpromised == 0
+    assert cache.follow(follower, [1, 2, 3, 4, 5, 6], 0) == 0
 
 
 def test_salts_keep_apart():

@@ -50,8 +50,8 @@ def _more(sums, x, w):
     return fma(value, w[0], sums[0]), fma(value, w[1], sums[1])
 
 
-def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any]:
-    """The two blocks of a format: `scales_of(address, group)` are vectors of which `read(panel, column, scales)` makes the
+def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any, Any]:
+    """The three blocks of a format: `scales_of(address, group)` are vectors of which `read(panel, column, scales)` makes the
     sixteen numbers of a column."""
 
     @compiled
@@ -90,8 +90,33 @@ def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any]:
             _store_two(y + i * y_step, sums[i], residual + i * y_step if residual else 0)
 
     @compiled
+    def two(x, x_step, panels, panel_bytes, scales, scale_bytes, count, start, y, y_step, residual):
+        """The same for two rows and a pair of panels: eight sums, as each has to wait for itself."""
+        a, b, c, d = _load_two(start), _load_two(start + 64), _load_two(start), _load_two(start + 64)
+        other, other_scales = panels + panel_bytes, scales + scale_bytes
+        whole = count // GROUP * GROUP
+        for group in range(0, whole, GROUP):
+            shared, other_shared = scales_of(scales, group), scales_of(other_scales, group)
+            for k in range(group, group + GROUP):
+                w = read(panels, k, shared)
+                a, c = _more(a, x + 4 * k, w), _more(c, x + x_step + 4 * k, w)
+                w = read(other, k, other_shared)
+                b, d = _more(b, x + 4 * k, w), _more(d, x + x_step + 4 * k, w)
+        if whole < count:
+            shared, other_shared = scales_of(scales, whole), scales_of(other_scales, whole)
+            for k in range(whole, count):
+                w = read(panels, k, shared)
+                a, c = _more(a, x + 4 * k, w), _more(c, x + x_step + 4 * k, w)
+                w = read(other, k, other_shared)
+                b, d = _more(b, x + 4 * k, w), _more(d, x + x_step + 4 * k, w)
+        _store_two(y, a, residual)
+        _store_two(y + 64, b, residual + 64 if residual else 0)
+        _store_two(y + y_step, c, residual + y_step if residual else 0)
+        _store_two(y + y_step + 64, d, residual + y_step + 64 if residual else 0)
+
+    @compiled
     def one(x, panel, other, scales, other_scales, count, start, y, residual):
-        """The same for one row and a pair of panels: four sums, as each has to wait for itself."""
+        """The same for one row and a pair of panels."""
         left, right = _load_two(start), _load_two(start + 64)
         whole = count // GROUP * GROUP
         for group in range(0, whole, GROUP):
@@ -107,7 +132,7 @@ def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any]:
         _store_two(y, left, residual)
         _store_two(y + 64, right, residual + 64 if residual else 0)
 
-    return six, one
+    return six, two, one
 
 
 @compiled
@@ -154,7 +179,7 @@ def _read_int4(panel, k, shared):
     return fma(w0, scales[0], least[0]), fma(w1, scales[1], least[1])
 
 
-_six_fp32, _one_fp32 = _blocks(_no_scales, _read_fp32)
+_six_fp32, _two_fp32, _one_fp32 = _blocks(_no_scales, _read_fp32)
 
 
 @compiled
@@ -167,7 +192,7 @@ def product(x, x_step, panel, panel_bytes, count, start, start_step, y, y_step, 
         _six_fp32(x, x_step, panel + panel_bytes, 0, count, start + 64, start_step, y + 64, y_step, 0)
 
 
-def _linear(six: Any, one: Any) -> Any:
+def _linear(six: Any, two: Any, one: Any) -> Any:
     @compiled
     def linear(op, rows, panel_bytes, scale_bytes):
         """y = bias + x weight^T (+ residual); the words of `op` are those of program.Linear."""
@@ -175,24 +200,26 @@ def _linear(six: Any, one: Any) -> Any:
         y, y_step, residual, columns, pairs = word(op, 7), word(op, 8), word(op, 9), word(op, 10), word(op, 11)
         for pair in range(pairs * simd.thread() // simd.threads(), pairs * (simd.thread() + 1) // simd.threads()):
             panel, scale, column = weight + 2 * pair * panel_bytes, scales + 2 * pair * scale_bytes, 4 * PAIR * pair
-            if rows < SIX:
+            last = rows % SIX
+            for first in range(0, rows if last > 2 else rows - last, SIX):
+                row = max(0, min(first, rows - SIX))  # the last six may overlap those before; see linear_op for fewer
+                for half in range(2):
+                    at = column + 64 * half
+                    more = residual + row * y_step + at if residual else 0
+                    here, its = panel + half * panel_bytes, scale + half * scale_bytes
+                    six(x + row * x_step, x_step, here, its, columns, bias + at, 0, y + row * y_step + at, y_step, more)
+            left, at = x + (rows - last) * x_step, (rows - last) * y_step + column
+            more = residual + at if residual else 0
+            if last == 2:
+                two(left, x_step, panel, panel_bytes, scale, scale_bytes, columns, bias + column, y + at, y_step, more)
+            elif last == 1:
                 other, other_scale = panel + panel_bytes, scale + scale_bytes
-                for row in range(rows):
-                    at = row * y_step + column
-                    more = residual + at if residual else 0
-                    one(x + row * x_step, panel, other, scale, other_scale, columns, bias + column, y + at, more)
-            else:
-                for at in range(column, column + 128, 64):
-                    for first in range(0, rows, SIX):
-                        row = min(first, rows - SIX)  # the last six may overlap those before
-                        more = residual + row * y_step + at if residual else 0
-                        six(x + row * x_step, x_step, panel, scale, columns, bias + at, 0, y + row * y_step + at, y_step, more)
-                    panel, scale = panel + panel_bytes, scale + scale_bytes
+                one(left, panel, other, scale, other_scale, columns, bias + column, y + at, more)
 
     return linear
 
 
-_linear_fp32 = _linear(_six_fp32, _one_fp32)
+_linear_fp32 = _linear(_six_fp32, _two_fp32, _one_fp32)
 _linear_bf16 = _linear(*_blocks(_no_scales, _read_bf16))
 _linear_int8 = _linear(*_blocks(_scales_int8, _read_int8))
 _linear_int4 = _linear(*_blocks(_scales_int4, _read_int4))

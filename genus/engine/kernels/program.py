@@ -31,7 +31,8 @@ def linear_op(
     x: tuple[int, int], weight: tuple[int, int, int], y: tuple[int, int], shape: tuple[int, int], residual: int = 0
 ) -> Op:
     """y = bias + x weight^T (+ residual). x and y: address, and bytes from row to row, which are the residual's too; of the
-    weight: addresses of panels, scales, bias; shape: columns, pairs of panels. y must not be x or the residual."""
+    weight: addresses of panels, scales, bias; shape: columns, pairs of panels. y must not be x or the residual,
+    and where there are 3 to 5 rows, all must have room for 6."""
     return [_LINEAR, 1, *x, *weight, *y, residual, *shape]
 
 
