@@ -12,7 +12,6 @@ from genus.engine.kernels.product import PAIR
 from genus.engine.kernels.program import Op, attend_op, run, table
 from genus.engine.schedule import Work
 from genus.models.attend import Attend, fused, make_mask
-from genus.models.parts.position import Rotation
 from genus.models.spec import Alibi, DecoderSpec, Strided
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelStep", "KernelStore", "SdpaStore", "Store"]
 
+TURN, TOKENS, POSITIONS, WANTED = 8, 10, 11, 12
+"""Words of a step: addresses of cosines and, after them, sines; of token ids, places in the text, rows whose logits are wanted."""
 At = tuple[int, int]
 """An address, and bytes from row to row."""
 
@@ -85,11 +86,10 @@ class KernelStep:
         for group in range(len(store.keys)):
             self.words[16 + 4 * group : 20 + 4 * group] = self._group(group, work)
 
-    def turn(self, rotation: Rotation) -> None:
-        """The angles of the step's rows."""
-        angles = [each.flatten(0, -2).contiguous() for each in rotation]
-        self.words[8:10] = [each.data_ptr() for each in angles]
-        self.kept += angles
+    def tell(self, first: int, *found: "NDArray[Any]") -> None:
+        """Put the addresses of arrays into words from `first` on, see TURN and the others."""
+        self.words[first : first + len(found)] = [each.ctypes.data for each in found]
+        self.kept += found
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()

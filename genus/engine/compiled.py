@@ -1,16 +1,17 @@
-"""The blocks of a packed model as one list of computations. It says what models/decoder.py says, and tests hold them together.
+"""A packed model as a list of computations. It says what models/decoder.py says, and tests hold the two together.
 
 Not for models with experts, whose routers decide in every step what there is to compute.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from genus.engine.attending import At, KernelStep, KernelStore
+from genus.engine.attending import POSITIONS, TOKENS, TURN, WANTED, At, KernelStep, KernelStore
 from genus.engine.kernels.product import PAIR, SIX
-from genus.engine.kernels.program import Op, activate_op, norm_op, rotate_op, run, table
+from genus.engine.kernels.program import Op, activate_op, gather_op, norm_op, rotate_op, run, table
 from genus.engine.packed import PackedLinear, PackedModel
 from genus.models.decoder import Block
 from genus.models.parts.attention import SelfAttention
@@ -19,38 +20,68 @@ from genus.models.parts.norm import LayerNorm, RmsNorm
 from genus.models.parts.position import rotation
 from genus.models.spec import DecoderSpec, Experts, Rotary
 
-__all__ = ["Blocks", "can_list"]
+__all__ = ["Listed", "can_list"]
 
 
 def can_list(spec: DecoderSpec) -> bool:
-    """Whether a model's blocks are the same computations in every step."""
+    """Whether a model's computations are the same computations in every step."""
     return not isinstance(spec.mlp, Experts)
 
 
-class Blocks:
-    """What all blocks do to hidden states, for up to `rows` rows at a time."""
+class Listed:
+    """A packed model as a list for all tokens of a step, and one for those whose logits are wanted; for up to `rows` tokens."""
 
     def __init__(self, model: PackedModel, store: KernelStore, rows: int) -> None:
-        self.spec, self.store, self.rows, self.form = model.spec, store, max(rows, SIX), model.form
-        part, mlp = model.spec.attention, model.spec.mlp
+        self.model, self.spec, self.store, self.rows = model, model.spec, store, max(rows, SIX)
+        spec, part, mlp = model.spec, model.spec.attention, model.spec.mlp
         assert not isinstance(mlp, Experts)
-        self.kept = [model.decoder]  # addresses are in the list, and what is there must stay
-        self.x, self.normed, self.sum = (self._room(model.spec.width) for _ in range(3))
+        self.x, self.normed, self.sum = (self._room(spec.width) for _ in range(3))
+        self.embedded = self._room(spec.embed_width) if spec.embed_dim else self.x
         self.q, self.attended = (self._room(part.heads * part.head_dim) for _ in range(2))
         self.k, self.v = (self._room(part.kv_heads * part.head_dim) for _ in range(2))
         self.up, self.gate = (self._room(mlp.hidden) for _ in range(2))
-        self.numbers = torch.tensor([model.spec.norm.eps, mlp.clamp or 0, mlp.shift])
+        self.numbers = torch.tensor([spec.norm.eps, mlp.clamp or 0, mlp.shift])
         self.eps, self.clamp, self.shift = (self.numbers[place:].data_ptr() for place in range(3))
-        self.ops = table([op for layer, block in enumerate(model.decoder.blocks) for op in self._block(layer, block)])
+        self.logits = torch.zeros(SIX, model.head.padded)
+        blocks = [op for layer, block in enumerate(model.decoder.blocks) for op in self._block(layer, block)]
+        self.ops, self.last = table([*self._enter(), *blocks]), table(list(self._leave()))
 
-    def __call__(self, x: Tensor, positions: Tensor, step: KernelStep) -> Tensor:
-        """x (rows, width), positions (rows,) -> (rows, width), to be read before the next call."""
-        found = self.x[: len(x), : self.spec.width]
-        found.copy_(x)
+    def __call__(self, tokens: Sequence[int], positions: Sequence[int], wanted: Sequence[int], step: KernelStep) -> Tensor:
+        """Read the tokens at their positions; logits (wanted, vocab) of those rows, to be read before the next call."""
+        step.tell(TOKENS, *(np.array(each, np.int64) for each in (tokens, positions, wanted)))
         if isinstance(self.spec.position, Rotary):
-            step.turn(rotation(self.spec.position, positions[None]))
-        run(self.form, self.ops, len(x), step.words.ctypes.data)
-        return found
+            angles = rotation(self.spec.position, torch.tensor(positions)[None])
+            step.tell(TURN, *(each.flatten(0, -2).contiguous().numpy() for each in angles))
+        run(self.model.form, self.ops, len(tokens), step.words.ctypes.data)
+        if len(self.logits) < len(wanted):
+            self.logits = torch.zeros(len(wanted), self.model.head.padded)
+            self.last = table(list(self._leave()))
+        if wanted:
+            run(self.model.form, self.last, len(wanted), step.words.ctypes.data)
+        logits = self.logits[: len(wanted), : self.spec.vocab]
+        return logits if self.model.scale == 1 else logits * self.model.scale
+
+    def _enter(self) -> Iterator[Op]:
+        """See models.decoder.Decoder.enter."""
+        spec, decoder = self.spec, self.model.decoder
+        yield gather_op(_at(self.embedded), _at(decoder.embed.weight), spec.embed_width, TOKENS)
+        if decoder.project is not None:
+            yield self._linear(decoder.project, self.embedded, self.x)
+        if decoder.position is not None:
+            table = decoder.position.weight[decoder.offset :]
+            yield gather_op(_at(self.x), _at(table), spec.width, POSITIONS, added=True)
+        if decoder.embed_norm is not None:
+            yield self._norm(decoder.embed_norm, self.x, self.x)
+
+    def _leave(self) -> Iterator[Op]:
+        """The last norm and the head, for the rows that are wanted."""
+        norm, head, project = self.model.decoder.norm, self.model.head, self.model.project
+        yield gather_op(_at(self.normed), _at(self.x), self.spec.width, WANTED)
+        if not isinstance(norm, nn.Identity):
+            yield self._norm(norm, self.normed, self.normed)
+        if project is not None:
+            yield self._linear(project, self.normed, self.embedded)
+        yield self._linear(head, self.normed if project is None else self.embedded, self.logits)
 
     def _room(self, width: int) -> Tensor:
         return torch.zeros(self.rows, -(-width // PAIR) * PAIR)

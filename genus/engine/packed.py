@@ -96,27 +96,14 @@ class _PackedStack(nn.Module):
         return torch.cat([each(part) for each, part in parts if len(part)])
 
 
-class _Table(nn.Module):
-    """A table of tokens or places whose rows are read as fp32."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, index: Tensor) -> Tensor:
-        return F.embedding(index, self.weight).float()
-
-
 def _packed(part: nn.Module, form: Format) -> nn.Module:
     """The same module with its matrices in another format, and everything else in fp32."""
     if isinstance(part, nn.Linear):
         return PackedLinear(part.weight, part.bias, form)
     if isinstance(part, Stack):
         return _PackedStack(part, form)
-    if isinstance(part, nn.Embedding):
-        return _Table(part.weight)
     twin = copy.copy(part)
-    twin._parameters = {name: None if own is None else nn.Parameter(own.float()) for name, own in part._parameters.items()}
+    twin._parameters = {name: None if own is None else nn.Parameter(own.float(), requires_grad=False) for name, own in part._parameters.items()}
     twin._modules = {
         name: None if child is None else _packed(child, "fp32" if name == "router" else form)
         for name, child in part._modules.items()

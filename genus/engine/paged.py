@@ -4,17 +4,17 @@ On a CPU, in every weight format, the logits of a token are the same bits howeve
 read in pieces or after a shared beginning. The kernels see to it: each sum runs in the order of its terms, whatever is beside.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from genus.engine.compiled import Blocks, can_list
-from genus.engine.attending import KernelStore, SdpaStore, Store
+from genus.engine.compiled import Listed, can_list
+from genus.engine.attending import KernelStep, KernelStore, SdpaStore, Store
 from genus.engine.packed import Format, PackedModel
 from genus.engine.pages import Cache
 from genus.engine.schedule import Work
-from genus.models.attend import Attend
 from genus.models.heads import LanguageModel
 
 __all__ = ["PagedReader"]
@@ -41,33 +41,24 @@ class PagedReader:
         places = [(groups.index(window), windows[:layer].count(window)) for layer, window in enumerate(windows)]
         self.cache = Cache(page, groups, [count] * len(groups), sharing)
         self.store: Store = (KernelStore if self.exact else SdpaStore)(self.spec, places, count, page, table)
-        self.blocks: Blocks | None = None
+        self.listed: Listed | None = None
 
     @torch.inference_mode()
     def read(self, work: Sequence[Work], wanted: Sequence[int]) -> Tensor:
-        """Read a step's work; fp32 logits of the last `wanted` tokens of each, (sum of wanted, vocab)."""
-        device = self.store.device
+        """Read a step's work; fp32 logits of the last `wanted` tokens of each, (sum of wanted, vocab), until the next call."""
         tokens = [token for each in work for token in each.tokens]
         positions = [place for each in work for place in range(each.start, each.start + each.count)]
-        hidden = self._hidden(*(torch.tensor(row, device=device) for row in (tokens, positions)), self.store.step(work))
-        ends = torch.tensor([each.count for each in work]).cumsum(0).tolist()
+        ends = itertools.accumulate(each.count for each in work)
         rows = [row for end, count in zip(ends, wanted, strict=True) for row in range(end - count, end)]
-        if not rows:
-            return hidden.new_zeros(0, self.spec.vocab, dtype=torch.float32)
-        if len(rows) < len(hidden):
-            hidden = hidden[torch.tensor(rows, device=device)]
-        logits: Tensor = self.network.logits(self.network.decoder.norm(hidden))
+        step = self.store.step(work)
+        if isinstance(step, KernelStep) and isinstance(self.network, PackedModel) and can_list(self.spec):
+            if self.listed is None or self.listed.rows < len(tokens):
+                self.listed = Listed(self.network, step.store, 2 ** len(tokens).bit_length())
+            return self.listed(tokens, positions, rows, step)
+        inputs = (torch.tensor([row], device=self.store.device) for row in (tokens, positions))
+        hidden = self.network.decoder(*inputs, step)[0, torch.tensor(rows, dtype=torch.long, device=self.store.device)]
+        logits: Tensor = self.network.logits(hidden)
         return logits.float()
-
-    def _hidden(self, tokens: Tensor, positions: Tensor, step: Attend) -> Tensor:
-        """What comes out of the blocks, (tokens, width)."""
-        decoder, spec = self.network.decoder, self.spec
-        x = decoder.enter(tokens[None], positions[None])
-        if isinstance(self.network, PackedModel) and can_list(spec):
-            if self.blocks is None or self.blocks.rows < len(tokens):
-                self.blocks = Blocks(self.network, self.store, 2 ** len(tokens).bit_length())
-            return self.blocks(x[0], positions, step)
-        return decoder.through(x, positions[None], step)[0]
 
     @torch.inference_mode()
     def copy(self, pages: Iterable[tuple[int, int, int]]) -> None:

@@ -67,8 +67,7 @@ class Decoder(nn.Module):
         self.rms: Tensor | None = None
         self.norm = nn.Identity() if spec.wiring == "post" else make_norm(spec.norm, spec.width)
 
-    def enter(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """What the first block reads."""
+    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         x = self.embed(tokens)
         if self.project is not None:
             x = self.project(x)
@@ -76,16 +75,10 @@ class Decoder(nn.Module):
             x = x + self.position(positions + self.offset)
         if self.embed_norm is not None:
             x = self.embed_norm(x)
-        return F.dropout(x, self.spec.dropout, self.training)
-
-    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        return self.norm(self.through(self.enter(tokens, positions), positions, attend))
-
-    def through(self, x: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """What the last block writes."""
+        x = F.dropout(x, self.spec.dropout, self.training)
         turn = rotation(self.spec.position, positions) if isinstance(self.spec.position, Rotary) else None
         for block in self.blocks:
             x = block(x, turn, attend)
         if self.training:
             self.rms = torch.linalg.vector_norm(x.detach(), dim=-1, dtype=torch.float32).sum() / self.spec.width**0.5
-        return x
+        return self.norm(x)

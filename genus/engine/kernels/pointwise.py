@@ -6,9 +6,22 @@ from genus.engine.kernels import simd
 from genus.engine.kernels.product import compiled
 from genus.engine.kernels.simd import add, exp, fma, get, load, mul, put, spread, store, word, zero
 
-__all__ = ["ACTIVATIONS", "activate", "norm", "rotate"]
+__all__ = ["ACTIVATIONS", "activate", "gather", "norm", "rotate"]
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu", "relu_squared", "silu")
+
+
+@compiled
+def gather(op, step, rows):
+    """y = rows of a table, and + y where they are added; see program.gather_op."""
+    y_step, table, table_step, width = word(op, 3), word(op, 4), word(op, 5), word(op, 6)
+    index, added, whole = word(step, word(op, 7)), word(op, 8), word(op, 6) // 8 * 8
+    for row in range(rows * simd.thread() // simd.threads(), rows * (simd.thread() + 1) // simd.threads()):
+        x, y = table + table_step * word(index, row), word(op, 2) + y_step * row
+        for d in range(0, 4 * whole, 32):
+            store(y + d, add(load(x + d), load(y + d)) if added else load(x + d))
+        for d in range(4 * whole, 4 * width, 4):
+            put(y + d, get(x + d) + get(y + d) if added else get(x + d))
 
 
 @compiled

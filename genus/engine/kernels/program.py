@@ -14,17 +14,17 @@ import numpy as np
 
 from genus.engine.kernels import product, simd
 from genus.engine.kernels.attention import attend
-from genus.engine.kernels.pointwise import ACTIVATIONS, activate, norm, rotate
+from genus.engine.kernels.pointwise import ACTIVATIONS, activate, gather, norm, rotate
 from genus.engine.kernels.product import compiled
 from genus.engine.kernels.simd import word
 
-__all__ = ["Format", "Op", "activate_op", "attend_op", "linear_op", "norm_op", "rotate_op", "run"]
+__all__ = ["Format", "Op", "activate_op", "attend_op", "gather_op", "linear_op", "norm_op", "rotate_op", "run"]
 
 Format = Literal["fp32", "bf16", "int8", "int4"]
 Op = list[int]
 """A computation: its kind, whether threads wait for each other after it, and what its kernel reads, in that order."""
 _WORDS = 16
-_LINEAR, _NORM, _ROTATE, _ATTEND, _ACTIVATE = range(5)
+_LINEAR, _NORM, _ROTATE, _ATTEND, _ACTIVATE, _GATHER = range(6)
 
 
 def linear_op(
@@ -58,6 +58,11 @@ def activate_op(up: int, gate: int, row: tuple[int, int], kind: str, clamp: int 
     return [_ACTIVATE, 1, up, gate, *row, ACTIVATIONS.index(kind), clamp, shift]
 
 
+def gather_op(y: tuple[int, int], table: tuple[int, int], width: int, index: int, added: bool = False) -> Op:
+    """y = the rows of a table that are named at the address in word `index` of the step, or y + them."""
+    return [_GATHER, 1, *y, *table, width, index, int(added)]
+
+
 def _program(linear: Any) -> Any:
     @compiled
     def program(words):
@@ -73,8 +78,10 @@ def _program(linear: Any) -> Any:
                 rotate(op, step, rows)
             elif kind == _ATTEND:
                 attend(op, step, rows)
-            else:
+            elif kind == _ACTIVATE:
                 activate(op, rows)
+            else:
+                gather(op, step, rows)
             if word(op, 1):
                 simd.barrier()
 
