@@ -31,7 +31,8 @@ from genus.train.machine import describe
 
 EXAMPLES = """contenders are a library and one of its own formats: genus+bf16, llama.cpp+Q8_0, ...
 cases: decode-1 and decode-16 (one text, and 16 at once), prefill (one long prompt); of Genus alone: shared (8 prompts with
-one beginning, against 8 without), beside (the tokens of one text while a long prompt is read)
+one beginning, against 8 without), beside (the tokens of one text while a long prompt is read), copy (a prompt that
+repeats itself, with 8 guesses a step from the text itself, against none)
 
 examples:
   python bench/decode.py --python llama.cpp=$P/bin/python ctranslate2=$P/bin/python vllm=$V/bin/python
@@ -44,8 +45,8 @@ columns: ratio, the first's speed over its; MB, weights that are read for a toke
 the share of memory's or arithmetic's speed that they are, the median of the rounds; same, tokens equal to those in fp32
 """
 CONTENDERS = [f"{library}+{form}" for library, forms in FORMATS.items() for form in forms if form]
-CASES = ("decode-1", "decode-16", "prefill", "shared", "beside")
-OURS_ALONE = ("shared", "beside")
+CASES = ("decode-1", "decode-16", "prefill", "shared", "beside", "copy")
+OURS_ALONE = ("shared", "beside", "copy")
 NEAR = 0.01  # two logits closer than this may change places by rounding
 LIMIT = 900.0  # seconds without an answer; the first may compile
 
@@ -163,6 +164,7 @@ def _calls(ids: list[int], options: argparse.Namespace) -> Calls:
         "decode-16": [generate(many, options.new)],
         "prefill": [generate([cut(0, options.long)], 1)],
         "shared": [generate(alike, 16), generate(unlike, 16)],
+        "copy": [{**generate([cut(0, 150) * 2 + cut(0, 8)], 2 * options.new), "guesses": guesses} for guesses in (0, 8)],
         "beside": [{"do": "beside", "prompts": [cut(0, 32), cut(97, options.long)], "new": options.new}],
     }
     return {case: found[case] for case in options.cases}

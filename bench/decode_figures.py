@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genus.engine.packed import BYTES
 from genus.models.costs import generating_flop
 from genus.models.spec import DecoderSpec, Learned
 
 __all__ = ["CEILING", "Racer", "bars", "print_tables", "results", "truth", "turn"]
 
 CEILING = "ceiling+"
-_BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "int8": 1, "int4": 0.5}  # a weight; llama.cpp tells its own
+_BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "int8": 1}  # a weight of a peer's; llama.cpp tells its own
 _EXACT = {"fp32", "float32", "F32"}
 _OURS, _VLLM = ("genus+fp32", "genus+bf16"), ("vllm+fp32", "vllm+bf16")
 _BARS = (  # case, of Genus, of a peer (the fastest of each), how many times the peer's speed is asked for
@@ -60,6 +61,11 @@ def turn(case: str, calls: list[dict[str, Any]], answers: list[Turn]) -> Turn:
     if case == "shared":
         alike, unlike = (answer["last"] for answer in answers)
         return {"speed": unlike / alike, "alike": alike, "unlike": unlike}
+    if case == "copy":
+        plain, guessed = answers
+        same = float(plain["tokens"] == guessed["tokens"])
+        seconds = [answer["last"] - answer["first"] for answer in answers]
+        return {"speed": seconds[0] / seconds[1], "plain": seconds[0], "guessed": seconds[1], "equal": same}
     if case == "prefill":
         return {"speed": len(prompts[0]) / first["first"], "tokens": first["tokens"]}
     told = len(prompts) * (calls[0]["new"] - 1)
@@ -131,13 +137,15 @@ def _bytes(racer: Racer, spec: DecoderSpec) -> float:
     if racer.facts["bytes"]:
         places = 4 * spec.context * spec.width if isinstance(spec.position, Learned) else 0
         return float(racer.facts["bytes"] - places)
-    return (spec.active_parameters - spec.embedding_parameters + spec.vocab * spec.embed_width) * _BYTES[racer.form]
+    each = BYTES[racer.form] if racer.name.startswith("genus") else _BYTES[racer.form]  # type: ignore[index]
+    return (spec.active_parameters - spec.embedding_parameters + spec.vocab * spec.embed_width) * each
 
 
 def print_tables(found: dict[str, Any]) -> None:
     """One table a case, then bars, unequal tokens, and who was not measured."""
     for case, rows in found["results"].items():
-        {"shared": _print_shared, "beside": _print_beside}.get(case, lambda rows, case=case: _print_speeds(case, rows))(rows)
+        others = {"shared": _print_shared, "beside": _print_beside, "copy": _print_copy}
+        others.get(case, lambda rows, case=case: _print_speeds(case, rows))(rows)
     print("\nGenus's speed over a peer's, the median of the rounds")
     for bar in found["bars"]:
         ratio = "not measured" if bar["ratio"] is None else f"{bar['ratio']:.2f}"
@@ -171,3 +179,11 @@ def _print_beside(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         alone, beside, reading = row["alone"], row["beside"], row["reading"]
         print(f"{row['name']:34}{alone * 1e3:9.1f}{beside * 1e3:9.1f}{beside / alone - 1:9.0%}{reading:11.2f}  at most 15%")
+
+
+def _print_copy(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'a text that repeats itself':34}{'s plain':>9}{'guessed':>9}{'faster':>9}{'same':>6}")
+    for row in rows:
+        print(
+            f"{row['name']:34}{row['plain']:9.2f}{row['guessed']:9.2f}{row['speed']:9.2f}{row['equal']:6.0%}  at least 1.5"
+        )

@@ -53,8 +53,9 @@ class Genus:
         self.engine = self.model.engine
         self.notes = ""
 
-    def generate(self, prompts: Prompts, new: int) -> Answer:
+    def generate(self, prompts: Prompts, new: int, guesses: int = 0) -> Answer:
         self.engine.forget()
+        self.engine.guesses = guesses
         said: dict[int, list[int]] = {}
         began, first = time.perf_counter(), 0.0
         for prompt in prompts:

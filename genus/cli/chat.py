@@ -3,7 +3,8 @@
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from genus.engine.model import Model
@@ -23,6 +24,7 @@ def chat(
     temperature: float = 0.8,
     top_p: float = 0.95,
     seed: int | None = None,
+    weights: Literal["fp32", "bf16", "int8", "int4"] = "fp32",
 ) -> None:
     """Talk with a model: each line of yours gets an answer; lines may also come from a pipe. Ctrl-D ends.
 
@@ -49,14 +51,18 @@ def chat(
         Keep the likeliest tokens up to this sum of probability.
     seed
         The same seed and the same lines give the same text.
+    weights
+        The format in which matrices are read: fewer bytes answer faster, and round. What that costs is measured and said.
     """
     from genus.core.errors import GenusError
     from genus.engine.model import load
+    from genus.engine.quality import tell
     from genus.engine.sampling import Sampling
 
-    opened, sampling = load(model), Sampling(temperature=temperature, top_p=top_p, seed=seed)
+    opened, sampling = load(model, weights), Sampling(temperature=temperature, top_p=top_p, seed=seed)
     if not 1 <= max_tokens < opened.spec.context:
         raise GenusError(f"max_tokens = {max_tokens} leaves no room; choose from 1 to {opened.spec.context - 1}")
+    tell(opened, Path(model))
     if opened.tokenizer.chat_template:
         _converse(opened, system, max_tokens, sampling)
     elif system is not None:

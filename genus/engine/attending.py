@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genus.engine.kernels.attention import scratch_bytes
 from genus.engine.kernels.product import PAIR
-from genus.engine.kernels.program import Op, attend_op, run, table
+from genus.engine.kernels.program import At, Op, attend_op, run, table
 from genus.engine.schedule import Work
 from genus.models.attend import Attend, fused, make_mask
 from genus.models.spec import Alibi, DecoderSpec, Strided
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["KernelStep", "KernelStore", "SdpaStore", "Store"]
 
 TURN, TOKENS, POSITIONS, WANTED = 8, 10, 11, 12
-"""Words of a step: addresses of cosines and, after them, sines; of token ids, places in the text, rows whose logits are wanted."""
-At = tuple[int, int]
-"""An address, and bytes from row to row."""
+"""Words of a step: addresses of cosines and, after them, sines; of token ids, places in the text, rows whose logits are
+wanted."""
 
 _ROWS = 24  # of a prompt in one task: enough of them for all threads
 
@@ -59,11 +58,11 @@ class KernelStore:
     def step(self, work: Sequence[Work]) -> "KernelStep":
         return KernelStep(self, work)
 
-    def attend_op(self, layer: int, q: At, k: At, v: int, out: At, sinks: Tensor | None) -> Op:
+    def attend_op(self, layer: int, q: At, kv: tuple[int, int, int], out: At, sinks: Tensor | None) -> Op:
         """See kernels.program.attend_op."""
         group, place = self.places[layer]
         cache = self.keys[group][place].ctypes.data, self.values[group][place].ctypes.data
-        return attend_op(q, k, v, out, cache, 0 if sinks is None else sinks.data_ptr(), group)
+        return attend_op(q, kv, out, cache, 0 if sinks is None else sinks.data_ptr(), group)
 
     def copy(self, group: int, source: int, target: int) -> None:
         for store in (self.keys[group], self.values[group]):
@@ -95,7 +94,9 @@ class KernelStep:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
         out = torch.empty_like(q)
         q_step, k_step = (4 * each.shape[-1] * each.shape[-2] for each in (q, k))
-        op = self.store.attend_op(layer, (q.data_ptr(), q_step), (k.data_ptr(), k_step), v.data_ptr(), (out.data_ptr(), q_step), sinks)
+        op = self.store.attend_op(
+            layer, (q.data_ptr(), q_step), (k.data_ptr(), v.data_ptr(), k_step), (out.data_ptr(), q_step), sinks
+        )
         run("fp32", table([op]), self.rows, self.words.ctypes.data)
         return out
 
@@ -109,7 +110,9 @@ class KernelStep:
             pages = np.array(each.branch.table.pages[group], np.int64)
             places = np.arange(each.start, each.start + each.count)
             slots.append(pages[places // page] * page + places % page)
-            bias = self._bias(window, each) if isinstance(window, Strided) or isinstance(store.spec.position, Alibi) else None
+            bias = (
+                self._bias(window, each) if isinstance(window, Strided) or isinstance(store.spec.position, Alibi) else None
+            )
             self.kept += [pages, bias]
             for done in range(0, each.count, _ROWS):
                 rows = min(_ROWS, each.count - done)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genus.engine.attending import POSITIONS, TOKENS, TURN, WANTED, At, KernelStep, KernelStore
+from genus.engine.attending import POSITIONS, TOKENS, TURN, WANTED, KernelStep, KernelStore
 from genus.engine.kernels.product import PAIR, SIX
-from genus.engine.kernels.program import Op, activate_op, gather_op, norm_op, rotate_op, run, table
+from genus.engine.kernels.program import At, Op, activate_op, gather_op, norm_op, rotate_op, run, table
 from genus.engine.packed import PackedLinear, PackedModel
 from genus.models.decoder import Block
 from genus.models.parts.attention import SelfAttention
@@ -29,7 +29,8 @@ def can_list(spec: DecoderSpec) -> bool:
 
 
 class Listed:
-    """A packed model as a list for all tokens of a step, and one for those whose logits are wanted; for up to `rows` tokens."""
+    """A packed model as a list for all tokens of a step, and one for those whose logits are wanted; for up to `rows`
+    tokens."""
 
     def __init__(self, model: PackedModel, store: KernelStore, rows: int) -> None:
         self.model, self.spec, self.store, self.rows = model, model.spec, store, max(rows, SIX)
@@ -111,7 +112,9 @@ class Listed:
     def _attention(self, part: SelfAttention, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
         """y = residual + attention(x); see models.parts.attention.SelfAttention."""
         spec, position = self.spec.attention, self.spec.position
-        yield from self._side_by_side(self._linear(part.q, x, self.q), self._linear(part.k, x, self.k), self._linear(part.v, x, self.v))
+        yield from self._side_by_side(
+            self._linear(part.q, x, self.q), self._linear(part.k, x, self.k), self._linear(part.v, x, self.v)
+        )
         heads = (part.q_norm, self.q, spec.heads), (part.k_norm, self.k, spec.kv_heads)
         for norm, tensor, count in heads:
             if norm is not None:
@@ -119,8 +122,8 @@ class Listed:
         if isinstance(position, Rotary):
             for _, tensor, count in heads:
                 yield rotate_op(_at(tensor), count, spec.head_dim, position.dim // 2, position.pairs == "neighbours")
-        v = self.v.data_ptr()
-        yield self.store.attend_op(part.layer, _at(self.q), _at(self.k), v, _at(self.attended), part.sinks)
+        kv = self.k.data_ptr(), self.v.data_ptr(), _at(self.k)[1]
+        yield self.store.attend_op(part.layer, _at(self.q), kv, _at(self.attended), part.sinks)
         yield self._linear(part.out, self.attended, y, residual)
 
     def _mlp(self, part: FeedForward, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
@@ -141,8 +144,8 @@ class Listed:
 
     def _norm(self, norm: LayerNorm | RmsNorm, x: Tensor, y: Tensor, shape: tuple[int, int] | None = None) -> Op:
         gain, bias = norm.weight, getattr(norm, "bias", None)
-        addresses = (0 if each is None else each.data_ptr() for each in (gain, bias))
-        return norm_op(_at(x), _at(y), *addresses, shape or (self.spec.width, 1), isinstance(norm, LayerNorm), self.eps)
+        numbers = (*(0 if each is None else each.data_ptr() for each in (gain, bias)), self.eps)
+        return norm_op(_at(x), _at(y), numbers, shape or (self.spec.width, 1), isinstance(norm, LayerNorm))
 
     def _side_by_side(self, *ops: Op) -> Iterator[Op]:
         """Computations that need nothing of each other."""

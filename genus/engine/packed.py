@@ -1,8 +1,9 @@
 """Matrices laid out for the products of the engine, in one of four formats. Arithmetic is fp32 in all of them.
 
-fp32 and bf16 are the matrices themselves, in panels (engine/kernels/product.py). int8 rounds each group of 32 columns of a row to 255
-steps around 0, int4 to 16 steps from its least value to its greatest; scales and least values are bf16. So a weight takes 32,
-16, 8.5 or 5 bits. Decoding a few texts reads every weight once a token, and is faster the fewer bytes they are.
+fp32 and bf16 are the matrices themselves, in panels (engine/kernels/product.py). int8 rounds each group of 32 columns of a
+row to 255 steps around 0, int4 to 16 steps from its least value to its greatest; scales and least values are bf16. So a
+weight takes 32, 16, 8.5 or 5 bits. Decoding a few texts reads every weight once a token, and is faster the fewer bytes they
+are.
 """
 
 import copy
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from genus.engine.kernels.product import GROUP, PAIR
 from genus.engine.kernels.product import SIX as LEAST
-from genus.engine.kernels.program import Format, Op, linear_op, run, table
+from genus.engine.kernels.program import At, Format, Op, linear_op, run, table
 from genus.models.attend import Attend
 from genus.models.heads import LanguageModel
 from genus.models.parts.experts import Stack
@@ -36,7 +37,9 @@ class PackedLinear(nn.Module):
         self.rows, self.columns = weight.shape
         self.pairs = -(-self.rows // PAIR)
         self.padded = self.pairs * PAIR
-        self.bias = F.pad(weight.new_zeros(self.rows) if bias is None else bias.detach(), (0, self.padded - self.rows)).float()
+        self.bias = F.pad(
+            weight.new_zeros(self.rows) if bias is None else bias.detach(), (0, self.padded - self.rows)
+        ).float()
         self.form, pack = form, _PACK[form]
         parts = [pack(_panels(part)) for part in weight.detach().split(_AT_ONCE)]  # so copies on the way stay small
         self.weight, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
@@ -51,7 +54,7 @@ class PackedLinear(nn.Module):
         run(self.form, table([op]), rows)
         return y[:rows, : self.rows].view(*x.shape[:-1], self.rows)
 
-    def op(self, x: tuple[int, int], y: tuple[int, int], residual: int = 0) -> Op:
+    def op(self, x: At, y: At, residual: int = 0) -> Op:
         """See kernels.program.linear_op; y must have room for `padded` numbers in each row."""
         weight = self.weight.data_ptr(), self.scales.data_ptr(), self.bias.data_ptr()
         return linear_op(x, weight, y, (self.columns, self.pairs), residual)
@@ -103,7 +106,10 @@ def _packed(part: nn.Module, form: Format) -> nn.Module:
     if isinstance(part, Stack):
         return _PackedStack(part, form)
     twin = copy.copy(part)
-    twin._parameters = {name: None if own is None else nn.Parameter(own.float(), requires_grad=False) for name, own in part._parameters.items()}
+    twin._parameters = {
+        name: None if own is None else nn.Parameter(own.float(), requires_grad=False)
+        for name, own in part._parameters.items()
+    }
     twin._modules = {
         name: None if child is None else _packed(child, "fp32" if name == "router" else form)
         for name, child in part._modules.items()

@@ -1,7 +1,8 @@
 """The model over the paged cache: reads a step's work and gives logits. What is read when is the scheduler's.
 
-On a CPU, in every weight format, the logits of a token are the same bits however the step is put together: alone, in any batch,
-read in pieces or after a shared beginning. The kernels see to it: each sum runs in the order of its terms, whatever is beside.
+On a CPU, in every weight format, the logits of a token are the same bits however the step is put together: alone, in any
+batch, read in pieces or after a shared beginning. The kernels see to it: each sum runs in the order of its terms, whatever
+is beside.
 """
 
 import itertools
@@ -10,8 +11,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from genus.engine.compiled import Listed, can_list
 from genus.engine.attending import KernelStep, KernelStore, SdpaStore, Store
+from genus.engine.compiled import Listed, can_list
 from genus.engine.packed import Format, PackedModel
 from genus.engine.pages import Cache
 from genus.engine.schedule import Work
@@ -36,7 +37,9 @@ class PagedReader:
         self.exact = table.device.type == "cpu"
         own: Format = "fp32" if table.dtype == torch.float32 else "bf16"
         self.network = PackedModel(network, form or own) if self.exact else network
-        windows = [window if isinstance(window, int) else None for window in map(self.spec.attention.window, range(self.spec.depth))]
+        windows = [
+            window if isinstance(window, int) else None for window in map(self.spec.attention.window, range(self.spec.depth))
+        ]
         groups, count = list(dict.fromkeys(windows)), -(-tokens // page)
         places = [(groups.index(window), windows[:layer].count(window)) for layer, window in enumerate(windows)]
         self.cache = Cache(page, groups, [count] * len(groups), sharing)
@@ -45,7 +48,8 @@ class PagedReader:
 
     @torch.inference_mode()
     def read(self, work: Sequence[Work], wanted: Sequence[int]) -> Tensor:
-        """Read a step's work; fp32 logits of the last `wanted` tokens of each, (sum of wanted, vocab), until the next call."""
+        """Read a step's work; fp32 logits of the last `wanted` tokens of each, (sum of wanted, vocab), until the next
+        call."""
         tokens = [token for each in work for token in each.tokens]
         positions = [place for each in work for place in range(each.start, each.start + each.count)]
         ends = itertools.accumulate(each.count for each in work)

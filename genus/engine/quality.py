@@ -62,7 +62,9 @@ def measure(network: LanguageModel, packed: PackedModel, ids: Sequence[int], win
                 rounded -= float(ours.gather(-1, targets[:, None]).sum())
                 divergence += float((right.exp() * (right - ours)).sum())
                 count += len(targets)
-            update(first + part.shape[1], f"perplexity {math.exp(rounded / count):.2f} against {math.exp(exact / count):.2f}")
+            update(
+                first + part.shape[1], f"perplexity {math.exp(rounded / count):.2f} against {math.exp(exact / count):.2f}"
+            )
     return Quality(count, math.exp(exact / count), math.exp(rounded / count), divergence / count)
 
 
@@ -88,8 +90,9 @@ def tell(model: "Model", folder: Path) -> None:
         except (GenusError, OSError):
             pass  # then it is measured again next time
     say(
-        f"{model.weights}, {BYTES[model.weights] / 4:.0%} of fp32's bytes: perplexity {found.rounded:.2f} against {found.exact:.2f} "
-        f"({found.change:+.2%}), KL {found.divergence:.4f} nats a token, on {found.tokens:,} tokens of presidents' addresses"
+        f"{model.weights}, {BYTES[model.weights] / 4:.0%} of fp32's bytes: perplexity {found.rounded:.2f} against "
+        f"{found.exact:.2f} ({found.change:+.2%}), KL {found.divergence:.4f} nats a token, on {found.tokens:,} tokens of "
+        "presidents' addresses"
     )
 
 

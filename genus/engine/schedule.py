@@ -156,7 +156,8 @@ class Scheduler:
             branch.table = None
 
     def _waits(self, branch: Branch, begun: set[Hashable]) -> bool:
-        """Take over what others have read of a prompt that begins alike; whether one of them reads its next page just now."""
+        """Take over what others have read of a prompt that begins alike; whether one of them reads its next page just
+        now."""
         assert branch.table is not None
         size, shares = self.cache.size, self.cache.sharing and not branch.request.echo
         if shares:

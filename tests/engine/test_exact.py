@@ -1,5 +1,5 @@
-"""On a CPU in fp32 a request gets the same bits whatever else there is: alone, in any batch, in pieces, after shared pages,
-started over. For every family, with windows, strides, ALiBi, sinks and experts."""
+"""On a CPU a request gets the same bits whatever else there is: alone, in any batch, in pieces, after shared pages, started
+over. For every family, with windows, strides, ALiBi, sinks and experts; and for every weight format."""
 
 import pytest
 import torch
@@ -26,10 +26,8 @@ def asked(seed: int, length: int, **fields) -> Request:
     return Request(prompt=prompt, max_tokens=min(24, 80 - length), sampling=Sampling(seed=seed), log_probs=3, **fields)
 
 
-def engine_of(network, tokens=64 * PAGE, sharing=True, guesses=0, **limits) -> Engine:
-    engine = Engine(PagedReader(network, tokens, PAGE, sharing), limits=Limits(**limits), guesses=guesses)
-    assert engine.reader.exact, "this machine's products depend on their neighbours; see engine/paged.py"
-    return engine
+def engine_of(network, tokens=64 * PAGE, sharing=True, guesses=0, form=None, **limits) -> Engine:
+    return Engine(PagedReader(network, tokens, PAGE, sharing, form), limits=Limits(**limits), guesses=guesses)
 
 
 def heard(engine: Engine, requests) -> list[tuple[TokenScore, ...]]:
@@ -87,3 +85,30 @@ def test_the_bits_are_those_of_the_model(network, alone):
     found = torch.tensor([score.log_prob for score in scores[1:]])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert len(request.prompt) < tokens.shape[1]
+
+
+@pytest.mark.parametrize("form", ["bf16", "int8", "int4"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_oss"])
+def test_in_every_weight_format(family, form):
+    network = make_model(family, context=80)
+    alone = [heard(engine_of(network, sharing=False, form=form), [request])[0] for request in REQUESTS]
+    engine = engine_of(network, form=form, guesses=2, budget=11, beside=3, most=4)
+    for _ in range(2):
+        assert heard(engine, REQUESTS) == alone
+    assert alone != [heard(engine_of(network, sharing=False), [request])[0] for request in REQUESTS]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt", "llama"])
+def test_a_broken_text_leaves_nothing_behind(family):
+    """Pages that held what is no number are used again by others, who see nothing of it."""
+    network = make_model(family, context=80)
+    with torch.no_grad():
+        network.decoder.embed.weight[49] = float("nan")
+    request = Request(prompt=tuple(range(40)), max_tokens=20, sampling=Sampling(seed=1), log_probs=1)
+    engine = engine_of(network, tokens=3 * PAGE)
+    alone = heard(engine_of(network), [request])
+    for _ in range(2):
+        said = list(engine.stream(Request(prompt=(*range(20), *[49] * 45), max_tokens=2)))
+        assert "not finite" in said[-1].error
+        engine.forget()
+        assert heard(engine, [request]) == alone

@@ -138,7 +138,10 @@ def test_who_only_scores_is_followed_but_follows_nobody():
     engine = Engine(model, limits=Limits(budget=8, beside=8, most=4))
     prompt = [place % 5 for place in range(21)]
     run(engine, [ask(prompt, 2), ask(prompt, 2, echo=True), ask(prompt, 2)])
-    read = [sum(min(count, 21 - start) for step in model.reads for r, _, start, count in step if r == number and start < 21) for number in (1, 2, 3)]
+    read = [
+        sum(min(count, 21 - start) for step in model.reads for r, _, start, count in step if r == number and start < 21)
+        for number in (1, 2, 3)
+    ]
     assert read == [21, 21, 1]
 
 
@@ -159,7 +162,7 @@ def test_following_breaks_no_promise():
     cache.release(follower)
     assert cache.at_rest
     follower, _ = cache.admit([1, 2, 3, 4, 5, 6], "", [0], found=False)
-    other, _ = cache.admit([7], "", [4])
+    assert cache.admit([7], "", [4]) is not None
     assert cache.groups[0].unpromised == 0
     assert cache.follow(follower, [1, 2, 3, 4, 5, 6], 0) == 0
 

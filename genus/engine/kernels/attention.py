@@ -1,7 +1,7 @@
 """Attention over pages. Keys and values lie in panels, as matrices do: it is two products, with a softmax between.
 
-A sum over places runs in their order, and what is masked weighs exactly nothing; so the bits of a row's result depend neither on
-where its text was cut into pieces, nor on what it is read beside.
+A sum over places runs in their order, and what is masked weighs exactly nothing; so the bits of a row's result depend
+neither on where its text was cut into pieces, nor on what it is read beside.
 """
 
 import numpy as np
@@ -70,9 +70,8 @@ def _attend(op, step, task, window, kv_head):
                 put(queries + 4 * (i * head_dim + d), get(source + 4 * d) * get(word(step, 7)))
         for place in range(begin, end, PAIR):
             at = word(word(task, 3), place // page) * kv_heads + kv_head
-            panel = word(op, 9) + 4 * page * head_dim * at + 64 * head_dim * (place % page // 16)
-            step_y = 4 * places
-            product(queries, 4 * head_dim, panel, 64 * head_dim, head_dim, zeros, 0, scores + 4 * place, step_y, count)
+            panel = word(op, 9) + 4 * page * head_dim * at + 64 * head_dim * (place % page // 16), 64 * head_dim
+            product((queries, 4 * head_dim), panel, head_dim, (zeros, 0), (scores + 4 * place, 4 * places), count)
         stop = (end + PAIR - 1) // PAIR * PAIR
         for i in range(count):
             index, head = (first + i) // each, kv_head * each + (first + i) % each
@@ -81,15 +80,15 @@ def _attend(op, step, task, window, kv_head):
                 bias += 4 * (word(task, 5) * head + word(task, 6) * index)
             low = begin if window == 0 else max(begin, position + index + 1 - window)
             sink = word(op, 11) + 4 * head if word(op, 11) else 0
-            _softmax(scores + 4 * i * places, bias, begin, low, position + index + 1, stop, sink)
+            _softmax(scores + 4 * i * places, bias, (begin, stop), (low, position + index + 1), sink)
         start, start_step = zeros, 0
         for place in range(begin, end, page):
             at = word(word(task, 3), place // page) * kv_heads + kv_head
             for d in range(0, padded, PAIR):
-                panel = word(op, 10) + 4 * page * (padded * at + d)
-                here = start + 4 * d if start_step else start
-                seen, y = min(page, end - place), out + 4 * d
-                product(scores + 4 * place, 4 * places, panel, 64 * page, seen, here, start_step, y, 4 * padded, count)
+                panel = word(op, 10) + 4 * page * (padded * at + d), 64 * page
+                here = start + 4 * d if start_step else start, start_step
+                x, y = (scores + 4 * place, 4 * places), (out + 4 * d, 4 * padded)
+                product(x, panel, min(page, end - place), here, y, count)
             start, start_step = out, 4 * padded
         for i in range(count):
             row, head = word(task, 0) + (first + i) // each, kv_head * each + (first + i) % each
@@ -99,8 +98,9 @@ def _attend(op, step, task, window, kv_head):
 
 
 @compiled
-def _softmax(scores, bias, begin, low, high, stop, sink):
-    """Scores of places begin to stop become weights; those outside of low to high weigh nothing."""
+def _softmax(scores, bias, places, seen, sink):
+    """Scores become weights, from a first place to before a last; those outside of what is seen weigh nothing."""
+    (begin, stop), (low, high) = places, seen
     for place in range(begin, low):
         put(scores + 4 * place, np.float32(-np.inf))
     for place in range(high, stop):

@@ -26,7 +26,8 @@ def gather(op, step, rows):
 
 @compiled
 def norm(op, rows):
-    """y = (x - mean) / deviation * gain + bias, or x / root mean square * gain, for each part of each row; see program.Norm."""
+    """y = (x - mean) / deviation * gain + bias, or x / root mean square * gain, for each part of each row; see
+    program.Norm."""
     width, parts = word(op, 8), word(op, 9)
     for unit in range(rows * parts * simd.thread() // simd.threads(), rows * parts * (simd.thread() + 1) // simd.threads()):
         row, part = unit // parts, 4 * width * (unit % parts)

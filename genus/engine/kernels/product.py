@@ -1,10 +1,10 @@
 """Some rows of x times a matrix, in blocks whose sums stay in registers.
 
-Each sum runs over its terms in their order, one fused multiply-add after the other. So the bits of a result hang on its own row
-alone: not on how many rows there are beside it, nor on how many threads.
+Each sum runs over its terms in their order, one fused multiply-add after the other. So the bits of a result hang on its own
+row alone: not on how many rows there are beside it, nor on how many threads.
 
-A matrix (rows, columns) lies in panels of sixteen of its rows, (panels, columns, 16), so that a product reads it from front to
-back. In int8 and int4, 32 columns of a row share a scale in bf16, and in int4 a least value too.
+A matrix (rows, columns) lies in panels of sixteen of its rows, (panels, columns, 16), so that a product reads it from front
+to back. In int8 and int4, 32 columns of a row share a scale in bf16, and in int4 a least value too.
 """
 
 from collections.abc import Callable
@@ -44,6 +44,12 @@ def _store_two(address, two, residual):
 
 
 @compiled
+def _store_four(address, left, right, residual):
+    _store_two(address, left, residual)
+    _store_two(address + 64, right, residual + 64 if residual else 0)
+
+
+@compiled
 def _more(sums, x, w):
     """sums + x w, of the one number at x and sixteen w."""
     value = splat(x)
@@ -67,70 +73,70 @@ def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any, Any]:
         )
 
     @compiled
-    def six(x, x_step, panel, scales, count, start, start_step, y, y_step, residual):
-        """y = start + x panel (+ residual) for six rows that lie steps of bytes apart: (6, count) by (count, 16)."""
+    def six(x, matrix, count, start, y, residual):
+        """y = start + x panel (+ residual) for six rows: (6, count) by (count, 16). x, start, y: address and bytes from row
+        to row; matrix: addresses of a panel and its scales."""
+        at, step = start
         sums = (
-            _load_two(start),
-            _load_two(start + start_step),
-            _load_two(start + 2 * start_step),
-            _load_two(start + 3 * start_step),
-            _load_two(start + 4 * start_step),
-            _load_two(start + 5 * start_step),
+            _load_two(at),
+            _load_two(at + step),
+            _load_two(at + 2 * step),
+            _load_two(at + 3 * step),
+            _load_two(at + 4 * step),
+            _load_two(at + 5 * step),
         )
+        panel, scales = matrix
         whole = count // GROUP * GROUP
         for group in range(0, whole, GROUP):
             shared = scales_of(scales, group)
             for k in range(group, group + GROUP):  # a known number of turns is unrolled
-                sums = six_more(sums, x + 4 * k, x_step, read(panel, k, shared))
+                sums = six_more(sums, x[0] + 4 * k, x[1], read(panel, k, shared))
         if whole < count:
             shared = scales_of(scales, whole)
             for k in range(whole, count):
-                sums = six_more(sums, x + 4 * k, x_step, read(panel, k, shared))
+                sums = six_more(sums, x[0] + 4 * k, x[1], read(panel, k, shared))
         for i in range(SIX):
-            _store_two(y + i * y_step, sums[i], residual + i * y_step if residual else 0)
+            _store_two(y[0] + i * y[1], sums[i], residual + i * y[1] if residual else 0)
 
     @compiled
-    def two(x, x_step, panels, panel_bytes, scales, scale_bytes, count, start, y, y_step, residual):
-        """The same for two rows and a pair of panels: eight sums, as each has to wait for itself."""
+    def two(x, pair, count, start, y, residual):
+        """The same for two rows and a pair of panels: eight sums, as each has to wait for itself. pair: panels and
+        scales."""
         a, b, c, d = _load_two(start), _load_two(start + 64), _load_two(start), _load_two(start + 64)
-        other, other_scales = panels + panel_bytes, scales + scale_bytes
+        panel, scales, other, other_scales = pair
         whole = count // GROUP * GROUP
         for group in range(0, whole, GROUP):
             shared, other_shared = scales_of(scales, group), scales_of(other_scales, group)
             for k in range(group, group + GROUP):
-                w = read(panels, k, shared)
-                a, c = _more(a, x + 4 * k, w), _more(c, x + x_step + 4 * k, w)
-                w = read(other, k, other_shared)
-                b, d = _more(b, x + 4 * k, w), _more(d, x + x_step + 4 * k, w)
+                w, v = read(panel, k, shared), read(other, k, other_shared)
+                a, b = _more(a, x[0] + 4 * k, w), _more(b, x[0] + 4 * k, v)
+                c, d = _more(c, x[0] + x[1] + 4 * k, w), _more(d, x[0] + x[1] + 4 * k, v)
         if whole < count:
             shared, other_shared = scales_of(scales, whole), scales_of(other_scales, whole)
             for k in range(whole, count):
-                w = read(panels, k, shared)
-                a, c = _more(a, x + 4 * k, w), _more(c, x + x_step + 4 * k, w)
-                w = read(other, k, other_shared)
-                b, d = _more(b, x + 4 * k, w), _more(d, x + x_step + 4 * k, w)
-        _store_two(y, a, residual)
-        _store_two(y + 64, b, residual + 64 if residual else 0)
-        _store_two(y + y_step, c, residual + y_step if residual else 0)
-        _store_two(y + y_step + 64, d, residual + y_step + 64 if residual else 0)
+                w, v = read(panel, k, shared), read(other, k, other_shared)
+                a, b = _more(a, x[0] + 4 * k, w), _more(b, x[0] + 4 * k, v)
+                c, d = _more(c, x[0] + x[1] + 4 * k, w), _more(d, x[0] + x[1] + 4 * k, v)
+        _store_four(y[0], a, b, residual)
+        _store_four(y[0] + y[1], c, d, residual + y[1] if residual else 0)
 
     @compiled
-    def one(x, panel, other, scales, other_scales, count, start, y, residual):
-        """The same for one row and a pair of panels."""
-        left, right = _load_two(start), _load_two(start + 64)
+    def one(x, pair, count, start, y, residual):
+        """The same for one row."""
+        a, b = _load_two(start), _load_two(start + 64)
+        panel, scales, other, other_scales = pair
         whole = count // GROUP * GROUP
         for group in range(0, whole, GROUP):
             shared, other_shared = scales_of(scales, group), scales_of(other_scales, group)
             for k in range(group, group + GROUP):
-                left = _more(left, x + 4 * k, read(panel, k, shared))
-                right = _more(right, x + 4 * k, read(other, k, other_shared))
+                a = _more(a, x + 4 * k, read(panel, k, shared))
+                b = _more(b, x + 4 * k, read(other, k, other_shared))
         if whole < count:
             shared, other_shared = scales_of(scales, whole), scales_of(other_scales, whole)
             for k in range(whole, count):
-                left = _more(left, x + 4 * k, read(panel, k, shared))
-                right = _more(right, x + 4 * k, read(other, k, other_shared))
-        _store_two(y, left, residual)
-        _store_two(y + 64, right, residual + 64 if residual else 0)
+                a = _more(a, x + 4 * k, read(panel, k, shared))
+                b = _more(b, x + 4 * k, read(other, k, other_shared))
+        _store_four(y, a, b, residual)
 
     return six, two, one
 
@@ -183,38 +189,38 @@ _six_fp32, _two_fp32, _one_fp32 = _blocks(_no_scales, _read_fp32)
 
 
 @compiled
-def product(x, x_step, panel, panel_bytes, count, start, start_step, y, y_step, rows):
-    """y = start + x times a pair of panels in fp32, for one row or up to six, of which there must be room."""
+def product(x, panel, count, start, y, rows):
+    """y = start + x times a pair of panels in fp32, for one row or up to six, of which there must be room. x, start, y:
+    address and bytes from row to row; panel: address and bytes from the first to the second."""
     if rows == 1:
-        _one_fp32(x, panel, panel + panel_bytes, 0, 0, count, start, y, 0)
+        _one_fp32(x[0], (panel[0], 0, panel[0] + panel[1], 0), count, start[0], y[0], 0)
     else:
-        _six_fp32(x, x_step, panel, 0, count, start, start_step, y, y_step, 0)
-        _six_fp32(x, x_step, panel + panel_bytes, 0, count, start + 64, start_step, y + 64, y_step, 0)
+        _six_fp32(x, (panel[0], 0), count, start, y, 0)
+        _six_fp32(x, (panel[0] + panel[1], 0), count, (start[0] + 64, start[1]), (y[0] + 64, y[1]), 0)
 
 
 def _linear(six: Any, two: Any, one: Any) -> Any:
     @compiled
     def linear(op, rows, panel_bytes, scale_bytes):
-        """y = bias + x weight^T (+ residual); the words of `op` are those of program.Linear."""
+        """y = bias + x weight^T (+ residual); see program.linear_op."""
         x, x_step, weight, scales, bias = word(op, 2), word(op, 3), word(op, 4), word(op, 5), word(op, 6)
         y, y_step, residual, columns, pairs = word(op, 7), word(op, 8), word(op, 9), word(op, 10), word(op, 11)
-        for pair in range(pairs * simd.thread() // simd.threads(), pairs * (simd.thread() + 1) // simd.threads()):
-            panel, scale, column = weight + 2 * pair * panel_bytes, scales + 2 * pair * scale_bytes, 4 * PAIR * pair
-            last = rows % SIX
+        last = rows % SIX
+        for index in range(pairs * simd.thread() // simd.threads(), pairs * (simd.thread() + 1) // simd.threads()):
+            panel, scale = weight + 2 * index * panel_bytes, scales + 2 * index * scale_bytes
+            pair, start = (panel, scale, panel + panel_bytes, scale + scale_bytes), bias + 4 * PAIR * index
             for first in range(0, rows if last > 2 else rows - last, SIX):
-                row = max(0, min(first, rows - SIX))  # the last six may overlap those before; see linear_op for fewer
-                for half in range(2):
-                    at = column + 64 * half
-                    more = residual + row * y_step + at if residual else 0
-                    here, its = panel + half * panel_bytes, scale + half * scale_bytes
-                    six(x + row * x_step, x_step, here, its, columns, bias + at, 0, y + row * y_step + at, y_step, more)
-            left, at = x + (rows - last) * x_step, (rows - last) * y_step + column
-            more = residual + at if residual else 0
+                row = max(0, min(first, rows - SIX))  # the last six may overlap those before
+                at = row * y_step + 4 * PAIR * index
+                here, more = x + row * x_step, residual + at if residual else 0
+                six((here, x_step), pair[:2], columns, (start, 0), (y + at, y_step), more)
+                six((here, x_step), pair[2:], columns, (start + 64, 0), (y + at + 64, y_step), more + 64 if more else 0)
+            at = (rows - last) * y_step + 4 * PAIR * index
+            here, more = x + (rows - last) * x_step, residual + at if residual else 0
             if last == 2:
-                two(left, x_step, panel, panel_bytes, scale, scale_bytes, columns, bias + column, y + at, y_step, more)
+                two((here, x_step), pair, columns, start, (y + at, y_step), more)
             elif last == 1:
-                other, other_scale = panel + panel_bytes, scale + scale_bytes
-                one(left, panel, other, scale, other_scale, columns, bias + column, y + at, more)
+                one(here, pair, columns, start, y + at, more)
 
     return linear
 

@@ -1,8 +1,8 @@
 """Lists of computations that all threads do at one go.
 
 A step of decoding is a few hundred small computations. Called one by one from Python they would take as long as reading all
-weights in int8 does. So they are written down, sixteen whole numbers each, most of them addresses, and one call does them all;
-the threads meet after each that the next one needs.
+weights in int8 does. So they are written down, sixteen whole numbers each, most of them addresses, and one call does them
+all; the threads meet after each that the next one needs.
 """
 
 import zlib
@@ -18,39 +18,40 @@ from genus.engine.kernels.pointwise import ACTIVATIONS, activate, gather, norm, 
 from genus.engine.kernels.product import compiled
 from genus.engine.kernels.simd import word
 
-__all__ = ["Format", "Op", "activate_op", "attend_op", "gather_op", "linear_op", "norm_op", "rotate_op", "run"]
+__all__ = ["At", "Format", "Op", "activate_op", "attend_op", "gather_op", "linear_op", "norm_op", "rotate_op", "run"]
 
 Format = Literal["fp32", "bf16", "int8", "int4"]
+At = tuple[int, int]
+"""Some rows: address, and bytes from row to row."""
 Op = list[int]
 """A computation: its kind, whether threads wait for each other after it, and what its kernel reads, in that order."""
 _WORDS = 16
 _LINEAR, _NORM, _ROTATE, _ATTEND, _ACTIVATE, _GATHER = range(6)
 
 
-def linear_op(
-    x: tuple[int, int], weight: tuple[int, int, int], y: tuple[int, int], shape: tuple[int, int], residual: int = 0
-) -> Op:
-    """y = bias + x weight^T (+ residual). x and y: address, and bytes from row to row, which are the residual's too; of the
-    weight: addresses of panels, scales, bias; shape: columns, pairs of panels. y must not be x or the residual,
-    and where there are 3 to 5 rows, all must have room for 6."""
+def linear_op(x: At, weight: tuple[int, int, int], y: At, shape: tuple[int, int], residual: int = 0) -> Op:
+    """y = bias + x weight^T (+ residual, which has y's bytes from row to row). weight: addresses of panels, scales, bias;
+    shape: columns, pairs of panels. y must not be x or the residual, and where there are 3 to 5 rows, all must have room for
+    6."""
     return [_LINEAR, 1, *x, *weight, *y, residual, *shape]
 
 
-def norm_op(x: tuple[int, int], y: tuple[int, int], gain: int, bias: int, shape: tuple[int, int], centred: bool, eps: int) -> Op:
-    """Layer norm, or the root mean square's where not `centred`, of the parts of each row; shape: width of a part, parts."""
-    return [_NORM, 1, *x, *y, gain, bias, *shape, int(centred), eps]
+def norm_op(x: At, y: At, numbers: tuple[int, int, int], shape: tuple[int, int], centred: bool) -> Op:
+    """Layer norm, or the root mean square's where not `centred`, of the parts of each row; numbers: addresses of gain or 0,
+    bias or 0, epsilon; shape: width of a part, parts."""
+    return [_NORM, 1, *x, *y, *numbers[:2], *shape, int(centred), numbers[2]]
 
 
-def rotate_op(x: tuple[int, int], heads: int, head_dim: int, half: int, neighbours: bool) -> Op:
+def rotate_op(x: At, heads: int, head_dim: int, half: int, neighbours: bool) -> Op:
     """Turn `half` pairs of numbers of each head in place, by the angles of the step."""
     return [_ROTATE, 1, *x, heads, head_dim, half, int(neighbours)]
 
 
-def attend_op(
-    q: tuple[int, int], k: tuple[int, int], v: int, out: tuple[int, int], cache: tuple[int, int], sinks: int, group: int
-) -> Op:
-    """Attention of the step's rows over a layer's pages; cache: addresses of its keys and values."""
-    return [_ATTEND, 1, *q, *k, v, *out, *cache, sinks, group]
+def attend_op(q: At, kv: tuple[int, int, int], out: At, cache: tuple[int, int], sinks: int, group: int) -> Op:
+    """Attention of the step's rows over a layer's pages; kv: addresses of keys and values, bytes from row to row of each;
+    cache: addresses of the pages' keys and values."""
+    k, v, step = kv
+    return [_ATTEND, 1, *q, k, step, v, *out, *cache, sinks, group]
 
 
 def activate_op(up: int, gate: int, row: tuple[int, int], kind: str, clamp: int = 0, shift: int = 0) -> Op:
@@ -58,7 +59,7 @@ def activate_op(up: int, gate: int, row: tuple[int, int], kind: str, clamp: int 
     return [_ACTIVATE, 1, up, gate, *row, ACTIVATIONS.index(kind), clamp, shift]
 
 
-def gather_op(y: tuple[int, int], table: tuple[int, int], width: int, index: int, added: bool = False) -> Op:
+def gather_op(y: At, table: At, width: int, index: int, added: bool = False) -> Op:
     """y = the rows of a table that are named at the address in word `index` of the step, or y + them."""
     return [_GATHER, 1, *y, *table, width, index, int(added)]
 
@@ -95,8 +96,8 @@ _program_int4 = _program(product.linear_int4)
 
 
 def _entries(version: int) -> dict[Format, Callable[[int], None]]:
-    """What is compiled and kept. Numba takes a kept one for valid as long as this file and the numbers that it closes over are
-    the same, and so each closes over a number that stands for all kernels."""
+    """What is compiled and kept. Numba takes a kept one for valid as long as this file and the numbers that it closes over
+    are the same, and so each closes over a number that stands for all kernels."""
 
     def fp32(words):
         _program_fp32(words if version else 0)

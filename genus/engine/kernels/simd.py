@@ -1,14 +1,17 @@
 """Vectors of eight floats in Numba's Python, and a way to run what is written with them on PyTorch's own threads.
 
-Numba compiles loops of scalars well, and leaves to chance which become vector code. Here a vector is a type of its own, so that
-a kernel says what it keeps in registers and in which order it sums. LLVM makes AVX2, AVX-512 or NEON of it. Addresses are
-whole numbers, in bytes. A kernel is compiled when it is first used, in a second or so, and kept on disk for the next process.
+Numba compiles loops of scalars well, and leaves to chance which become vector code. Here a vector is a type of its own, so
+that a kernel says what it keeps in registers and in which order it sums. LLVM makes AVX2, AVX-512 or NEON of it. Addresses
+are whole numbers, in bytes. A kernel is compiled when it is first used, in a second or so, and kept on disk for the next
+process.
 
 PyTorch's threads wait by spinning, so threads of our own beside them would cost both half of their time. Kernels therefore
 run inside of PyTorch's OpenMP library, whose functions they find by name.
 """
 
+import contextlib
 import ctypes
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+
+from genus.core.progress import say
 
 WIDTH = 8
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
@@ -151,7 +156,9 @@ minimum = _of_two("<", "The less of each pair; y where one is NaN.")
 @intrinsic  # type: ignore[untyped-decorator]
 def choose(typing: Any, sign: Any, x: Any, y: Any) -> Any:
     """x where the sign is below 0, else y."""
-    return _raw(lambda b, v: b.select(b.fcmp_ordered("<", v[0], _floats(0.0)), v[1], v[2]), _vector, _vector, _vector, _vector)
+    return _raw(
+        lambda b, v: b.select(b.fcmp_ordered("<", v[0], _floats(0.0)), v[1], v[2]), _vector, _vector, _vector, _vector
+    )
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -244,7 +251,9 @@ def _asks(name: str) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def ask(typing: Any) -> Any:
         def make(b: Any, v: Any) -> Any:
-            return b.sext(b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(_INT, []), name), []), ir.IntType(64))
+            return b.sext(
+                b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(_INT, []), name), []), ir.IntType(64)
+            )
 
         return _raw(make, types.int64)
 
@@ -256,36 +265,47 @@ threads = _asks("genus_threads")
 barrier = _asks("genus_barrier")
 
 
+def _library() -> Any:
+    """PyTorch's OpenMP library, which is there since PyTorch is; None where it has no GOMP_parallel, as on macOS."""
+    folder = Path(torch.__file__).parent / "lib"
+    for path in (None, *(path for kind in ("libgomp", "libiomp5", "libomp") for path in folder.glob(f"{kind}*.so*"))):
+        with contextlib.suppress(OSError, TypeError):
+            library = ctypes.CDLL(None if path is None else str(path))
+            if hasattr(library, "GOMP_parallel"):
+                return library
+    return None
+
+
 @cache
-def _openmp() -> Any:
-    """GOMP_parallel of PyTorch's OpenMP library; kernels find the others of its functions. One thread where there is none."""
-    places = [place for kind in ("libgomp", "libiomp5", "libomp") for place in _libraries().glob(f"{kind}*.so*")]
-    for place in (*places, None):
-        library = ctypes.CDLL(None if place is None else str(place))
-        if hasattr(library, "GOMP_parallel"):
-            found = [library.omp_get_thread_num, library.omp_get_num_threads, library.GOMP_barrier]
-            parallel = library.GOMP_parallel
-            parallel.argtypes, parallel.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
-            break
+def _openmp() -> tuple[Callable[[int, Any, int, int], None], list[Any]]:
+    """What runs a kernel at an address on so many threads, and what must stay: kernels know three functions by name."""
+    library = _library()
+    parallel: Callable[[int, Any, int, int], None]
+    if library is None:
+        functions = [ctypes.CFUNCTYPE(ctypes.c_int)(lambda value=value: value) for value in (0, 1, 0)]
+
+        def parallel(kernel: int, words: Any, threads: int, flags: int) -> None:
+            ctypes.CFUNCTYPE(None, ctypes.c_int64)(kernel)(ctypes.addressof(words))
+
     else:
-        found = [ctypes.CFUNCTYPE(ctypes.c_int)(lambda value=value: value) for value in (0, 1, 0)]
-
-        def parallel(kernel: int, values: Any, threads: int, flags: int) -> None:
-            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel)(ctypes.addressof(values))
-
-    for name, function in zip(("genus_thread", "genus_threads", "genus_barrier"), found, strict=True):
+        functions = [library.omp_get_thread_num, library.omp_get_num_threads, library.GOMP_barrier]
+        parallel = library.GOMP_parallel
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]  # type: ignore[attr-defined]
+        parallel.restype = None  # type: ignore[attr-defined]
+    for name, function in zip(("genus_thread", "genus_threads", "genus_barrier"), functions, strict=True):
         binding.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-    return parallel, found  # which must live on
-
-
-def _libraries() -> Path:
-    return Path(torch.__file__).parent / "lib"
+    return parallel, functions
 
 
 @cache
 def _compiled(kernel: Callable[[int], None]) -> Any:
     _openmp()
-    return numba.cfunc(types.void(types.int64), cache=True)(kernel)
+    patience = threading.Timer(2, say, ["compiling the engine's kernels for this machine: some 15 s, once"])
+    patience.start()
+    try:
+        return numba.cfunc(types.void(types.int64), cache=True)(kernel)
+    finally:
+        patience.cancel()
 
 
 def run(kernel: Callable[[int], None], *words: int) -> None:
