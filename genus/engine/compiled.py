@@ -4,6 +4,7 @@ Not for models with experts, whose routers decide in every step what there is to
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,8 @@ from torch import Tensor, nn
 from genus.engine.attending import POSITIONS, TOKENS, TURN, WANTED, KernelStep, KernelStore
 from genus.engine.kernels.product import PAIR, SIX
 from genus.engine.kernels.program import At, Op, activate_op, gather_op, norm_op, rotate_op, run, table
-from genus.engine.packed import PackedLinear, PackedModel
-from genus.models.decoder import Block
-from genus.models.parts.attention import SelfAttention
-from genus.models.parts.mlp import FeedForward
-from genus.models.parts.norm import LayerNorm, RmsNorm
+from genus.engine.packed import PackedModel
+from genus.models.parts.norm import LayerNorm
 from genus.models.parts.position import rotation
 from genus.models.spec import DecoderSpec, Experts, Rotary
 
@@ -24,13 +22,12 @@ __all__ = ["Listed", "can_list"]
 
 
 def can_list(spec: DecoderSpec) -> bool:
-    """Whether a model's computations are the same computations in every step."""
+    """Whether every step of a model is the same computations."""
     return not isinstance(spec.mlp, Experts)
 
 
 class Listed:
-    """A packed model as a list for all tokens of a step, and one for those whose logits are wanted; for up to `rows`
-    tokens."""
+    """A packed model as two lists: for all tokens of a step, up to `rows`, and for those whose logits are wanted."""
 
     def __init__(self, model: PackedModel, store: KernelStore, rows: int) -> None:
         self.model, self.spec, self.store, self.rows = model, model.spec, store, max(rows, SIX)
@@ -40,7 +37,7 @@ class Listed:
         self.embedded = self._room(spec.embed_width) if spec.embed_dim else self.x
         self.q, self.attended = (self._room(part.heads * part.head_dim) for _ in range(2))
         self.k, self.v = (self._room(part.kv_heads * part.head_dim) for _ in range(2))
-        self.up, self.gate = (self._room(mlp.hidden) for _ in range(2))
+        self.up, self.gate = self._room(mlp.hidden), self._room(mlp.hidden if mlp.gated else 0)
         self.numbers = torch.tensor([spec.norm.eps, mlp.clamp or 0, mlp.shift])
         self.eps, self.clamp, self.shift = (self.numbers[place:].data_ptr() for place in range(3))
         self.logits = torch.zeros(SIX, model.head.padded)
@@ -63,7 +60,7 @@ class Listed:
         return logits if self.model.scale == 1 else logits * self.model.scale
 
     def _enter(self) -> Iterator[Op]:
-        """See models.decoder.Decoder.enter."""
+        """What comes before the blocks."""
         spec, decoder = self.spec, self.model.decoder
         yield gather_op(_at(self.embedded), _at(decoder.embed.weight), spec.embed_width, TOKENS)
         if decoder.project is not None:
@@ -87,7 +84,7 @@ class Listed:
     def _room(self, width: int) -> Tensor:
         return torch.zeros(self.rows, -(-width // PAIR) * PAIR)
 
-    def _block(self, layer: int, block: Block) -> Iterator[Op]:
+    def _block(self, layer: int, block: Any) -> Iterator[Op]:
         """See models.decoder.Block."""
         x, normed, attention, mlp = self.x, self.normed, block.attention, block.mlp
         mlp_norm = block.mlp_norm or block.attention_norm
@@ -109,7 +106,7 @@ class Listed:
                     yield self._norm(mlp_norm, x, normed)
                 yield from self._mlp(mlp, normed, x, self.sum)
 
-    def _attention(self, part: SelfAttention, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
+    def _attention(self, part: Any, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
         """y = residual + attention(x); see models.parts.attention.SelfAttention."""
         spec, position = self.spec.attention, self.spec.position
         yield from self._side_by_side(
@@ -126,7 +123,7 @@ class Listed:
         yield self.store.attend_op(part.layer, _at(self.q), kv, _at(self.attended), part.sinks)
         yield self._linear(part.out, self.attended, y, residual)
 
-    def _mlp(self, part: FeedForward, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
+    def _mlp(self, part: Any, x: Tensor, y: Tensor, residual: Tensor) -> Iterator[Op]:
         """y = residual + mlp(x); see models.parts.mlp.FeedForward."""
         mlp, gate, row = part.mlp, 0, (_at(self.up)[1], self.up.shape[1] // 8)
         up = self._linear(part.up, x, self.up)
@@ -139,12 +136,12 @@ class Listed:
         yield activate_op(self.up.data_ptr(), gate, row, mlp.activation, clamp, shift)
         yield self._linear(part.down, self.up, y, residual)
 
-    def _linear(self, layer: PackedLinear, x: Tensor, y: Tensor, residual: Tensor | None = None) -> Op:
+    def _linear(self, layer: Any, x: Tensor, y: Tensor, residual: Tensor | None = None) -> Op:
         return layer.op(_at(x), _at(y), 0 if residual is None else residual.data_ptr())
 
-    def _norm(self, norm: LayerNorm | RmsNorm, x: Tensor, y: Tensor, shape: tuple[int, int] | None = None) -> Op:
+    def _norm(self, norm: Any, x: Tensor, y: Tensor, shape: tuple[int, int] | None = None) -> Op:
         gain, bias = norm.weight, getattr(norm, "bias", None)
-        numbers = (*(0 if each is None else each.data_ptr() for each in (gain, bias)), self.eps)
+        numbers = 0 if gain is None else gain.data_ptr(), 0 if bias is None else bias.data_ptr(), self.eps
         return norm_op(_at(x), _at(y), numbers, shape or (self.spec.width, 1), isinstance(norm, LayerNorm))
 
     def _side_by_side(self, *ops: Op) -> Iterator[Op]:

@@ -8,6 +8,7 @@ are.
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ class PackedModel(nn.Module):
     def __init__(self, network: LanguageModel, form: Format = "fp32") -> None:
         super().__init__()
         self.spec, self.form = network.spec, form
-        self.decoder = _packed(network.decoder, form)
+        self.decoder: Any = _packed(network.decoder, form)
         project = network.head.project
         self.project = None if project is None else PackedLinear(project.weight, project.bias, form)
         read = network.read(network.decoder.embed.weight.new_zeros(1, self.spec.width))

@@ -57,7 +57,7 @@ class PagedReader:
         step = self.store.step(work)
         if isinstance(step, KernelStep) and isinstance(self.network, PackedModel) and can_list(self.spec):
             if self.listed is None or self.listed.rows < len(tokens):
-                self.listed = Listed(self.network, step.store, 2 ** len(tokens).bit_length())
+                self.listed = Listed(self.network, step.store, 1 << (len(tokens) - 1).bit_length())
             return self.listed(tokens, positions, rows, step)
         inputs = (torch.tensor([row], device=self.store.device) for row in (tokens, positions))
         hidden = self.network.decoder(*inputs, step)[0, torch.tensor(rows, dtype=torch.long, device=self.store.device)]

@@ -12,6 +12,8 @@ USUAL = {"temperature": 0.8, "top_p": 0.95}
 
 
 class Recorder:
+    weights = "fp32"
+
     """Takes the place of a model and keeps what it was asked."""
 
     def stream(self, prompt: str, max_tokens: int | None, sampling: Sampling) -> Iterator[str]:
@@ -29,7 +31,7 @@ class Recorder:
 ], ids=str)  # fmt: skip
 def test_flags_are_the_fields_of_sampling(monkeypatch, capsys, flags, expected):
     model = Recorder()
-    monkeypatch.setattr(genus.engine.model, "load", lambda _folder: model)
+    monkeypatch.setattr(genus.engine.model, "load", lambda _folder, _weights: model)
     assert cli._run(["generate", "folder", "We", "--max-tokens", "7", *flags]) == 0
     whole = Sampling(**expected)
     assert model.asked == ("We", 7, {name: getattr(whole, name) for name in Sampling.__dataclass_fields__})

@@ -56,22 +56,24 @@ def _more(sums, x, w):
     return fma(value, w[0], sums[0]), fma(value, w[1], sums[1])
 
 
-def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any, Any]:
-    """The three blocks of a format: `scales_of(address, group)` are vectors of which `read(panel, column, scales)` makes the
-    sixteen numbers of a column."""
+# The blocks of a format: `scales_of(address, group)` are vectors, of which `read(panel, column, scales)` makes the sixteen
+# numbers of a column.
 
-    @compiled
-    def six_more(sums, x, step, w):
-        a, b, c, d, e, f = sums
-        return (
-            _more(a, x, w),
-            _more(b, x + step, w),
-            _more(c, x + 2 * step, w),
-            _more(d, x + 3 * step, w),
-            _more(e, x + 4 * step, w),
-            _more(f, x + 5 * step, w),
-        )
 
+@compiled
+def _six_more(sums, x, step, w):
+    a, b, c, d, e, f = sums
+    return (
+        _more(a, x, w),
+        _more(b, x + step, w),
+        _more(c, x + 2 * step, w),
+        _more(d, x + 3 * step, w),
+        _more(e, x + 4 * step, w),
+        _more(f, x + 5 * step, w),
+    )
+
+
+def _six(scales_of: Any, read: Any) -> Any:
     @compiled
     def six(x, matrix, count, start, y, residual):
         """y = start + x panel (+ residual) for six rows: (6, count) by (count, 16). x, start, y: address and bytes from row
@@ -90,14 +92,18 @@ def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any, Any]:
         for group in range(0, whole, GROUP):
             shared = scales_of(scales, group)
             for k in range(group, group + GROUP):  # a known number of turns is unrolled
-                sums = six_more(sums, x[0] + 4 * k, x[1], read(panel, k, shared))
+                sums = _six_more(sums, x[0] + 4 * k, x[1], read(panel, k, shared))
         if whole < count:
             shared = scales_of(scales, whole)
             for k in range(whole, count):
-                sums = six_more(sums, x[0] + 4 * k, x[1], read(panel, k, shared))
+                sums = _six_more(sums, x[0] + 4 * k, x[1], read(panel, k, shared))
         for i in range(SIX):
             _store_two(y[0] + i * y[1], sums[i], residual + i * y[1] if residual else 0)
 
+    return six
+
+
+def _two(scales_of: Any, read: Any) -> Any:
     @compiled
     def two(x, pair, count, start, y, residual):
         """The same for two rows and a pair of panels: eight sums, as each has to wait for itself. pair: panels and
@@ -120,6 +126,10 @@ def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any, Any]:
         _store_four(y[0], a, b, residual)
         _store_four(y[0] + y[1], c, d, residual + y[1] if residual else 0)
 
+    return two
+
+
+def _one(scales_of: Any, read: Any) -> Any:
     @compiled
     def one(x, pair, count, start, y, residual):
         """The same for one row."""
@@ -138,7 +148,7 @@ def _blocks(scales_of: Any, read: Any) -> tuple[Any, Any, Any]:
                 b = _more(b, x + 4 * k, read(other, k, other_shared))
         _store_four(y, a, b, residual)
 
-    return six, two, one
+    return one
 
 
 @compiled
@@ -148,6 +158,7 @@ def _no_scales(address, group):
 
 @compiled
 def _read_fp32(panel, k, shared):
+    simd.prefetch(panel + 64 * (k + 24))  # else the processor, which follows rows of lines by itself, waits at each 4 KiB
     return load(panel + 64 * k), load(panel + 64 * k + 32)
 
 
@@ -185,7 +196,7 @@ def _read_int4(panel, k, shared):
     return fma(w0, scales[0], least[0]), fma(w1, scales[1], least[1])
 
 
-_six_fp32, _two_fp32, _one_fp32 = _blocks(_no_scales, _read_fp32)
+_six_fp32, _one_fp32 = _six(_no_scales, _read_fp32), _one(_no_scales, _read_fp32)
 
 
 @compiled
@@ -199,7 +210,9 @@ def product(x, panel, count, start, y, rows):
         _six_fp32(x, (panel[0] + panel[1], 0), count, (start[0] + 64, start[1]), (y[0] + 64, y[1]), 0)
 
 
-def _linear(six: Any, two: Any, one: Any) -> Any:
+def _linear(scales_of: Any, read: Any) -> Any:
+    six, two, one = (block(scales_of, read) for block in (_six, _two, _one))
+
     @compiled
     def linear(op, rows, panel_bytes, scale_bytes):
         """y = bias + x weight^T (+ residual); see program.linear_op."""
@@ -225,10 +238,10 @@ def _linear(six: Any, two: Any, one: Any) -> Any:
     return linear
 
 
-_linear_fp32 = _linear(_six_fp32, _two_fp32, _one_fp32)
-_linear_bf16 = _linear(*_blocks(_no_scales, _read_bf16))
-_linear_int8 = _linear(*_blocks(_scales_int8, _read_int8))
-_linear_int4 = _linear(*_blocks(_scales_int4, _read_int4))
+_linear_fp32 = _linear(_no_scales, _read_fp32)
+_linear_bf16 = _linear(_no_scales, _read_bf16)
+_linear_int8 = _linear(_scales_int8, _read_int8)
+_linear_int4 = _linear(_scales_int4, _read_int4)
 
 
 @compiled

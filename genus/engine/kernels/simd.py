@@ -31,7 +31,7 @@ _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _FLOATS, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
 
 
-class _Vector(types.Type):  # type: ignore[misc]
+class _Vector(types.Type):
     """Eight floats."""
 
 
@@ -39,7 +39,7 @@ _vector = _Vector(name="vector")
 
 
 @register_model(_Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _FLOATS)
 
@@ -72,13 +72,26 @@ def _raw(make: Callable[[Any, Any], Any], result: Any, *arguments: Any) -> Any:
     return result(*arguments), lambda context, builder, signature, values: make(builder, values)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load(typing: Any, address: Any) -> Any:
     """Eight floats."""
     return _raw(lambda b, v: _at(b, v[0], _FLOATS, 4), _vector, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """Ask for a line of memory that is needed soon."""
+
+    def make(context: Any, b: Any, signature: Any, v: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), _INT, _INT, _INT])
+        function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+        b.call(function, [b.inttoptr(v[0], ir.IntType(8).as_pointer()), *(ir.Constant(_INT, each) for each in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), make
+
+
+@intrinsic
 def load_bf16(typing: Any, address: Any) -> Any:
     """Eight bf16, the upper halves of floats."""
 
@@ -89,7 +102,7 @@ def load_bf16(typing: Any, address: Any) -> Any:
     return _raw(make, _vector, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load_int8(typing: Any, address: Any) -> Any:
     """Eight signed bytes."""
 
@@ -99,7 +112,7 @@ def load_int8(typing: Any, address: Any) -> Any:
     return _raw(make, _vector, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load_int4(typing: Any, address: Any, shift: Any) -> Any:
     """Four bits, from `shift` on, of each of eight words of 32: from 0 to 15."""
 
@@ -111,19 +124,19 @@ def load_int4(typing: Any, address: Any, shift: Any) -> Any:
     return _raw(make, _vector, types.int64, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def splat(typing: Any, address: Any) -> Any:
     """One float, eight times."""
     return _raw(lambda b, v: _spread(b, _at(b, v[0], _FLOAT, 4)), _vector, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def spread(typing: Any, value: Any) -> Any:
     """A number, eight times."""
     return _raw(lambda b, v: _spread(b, v[0]), _vector, types.float32)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def zero(typing: Any) -> Any:
     """Eight zeros."""
     return _raw(lambda b, v: _floats(0.0), _vector)
@@ -132,7 +145,7 @@ def zero(typing: Any) -> Any:
 def _of_two(name: str, text: str) -> Any:
     """A function of two vectors."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def function(typing: Any, x: Any, y: Any) -> Any:
         def make(b: Any, v: Any) -> Any:
             if name in ("<", ">"):
@@ -153,7 +166,7 @@ maximum = _of_two(">", "The greater of each pair; y where one is NaN.")
 minimum = _of_two("<", "The less of each pair; y where one is NaN.")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def choose(typing: Any, sign: Any, x: Any, y: Any) -> Any:
     """x where the sign is below 0, else y."""
     return _raw(
@@ -161,13 +174,13 @@ def choose(typing: Any, sign: Any, x: Any, y: Any) -> Any:
     )
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once."""
     return _raw(lambda b, v: _call(b, "llvm.fma.v8f32", *v), _vector, _vector, _vector, _vector)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def exp(typing: Any, x: Any) -> Any:
     """e^x of what is at most 0, within 2 units in the last place; exactly 0 below -87."""
 
@@ -188,13 +201,13 @@ def exp(typing: Any, x: Any) -> Any:
     return _raw(make, _vector, _vector)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def lane(typing: Any, x: Any, index: Any) -> Any:
     """One of the eight."""
     return _raw(lambda b, v: b.extract_element(v[0], b.trunc(v[1], _INT)), types.float32, _vector, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def total(typing: Any, x: Any) -> Any:
     """The sum of the eight, from the first to the last."""
 
@@ -207,7 +220,7 @@ def total(typing: Any, x: Any) -> Any:
     return _raw(make, types.float32, _vector)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store(typing: Any, address: Any, x: Any) -> Any:
     """Write eight floats."""
 
@@ -218,7 +231,7 @@ def store(typing: Any, address: Any, x: Any) -> Any:
     return types.void(types.int64, _vector), make
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def put(typing: Any, address: Any, x: Any) -> Any:
     """Write one float."""
 
@@ -229,13 +242,13 @@ def put(typing: Any, address: Any, x: Any) -> Any:
     return types.void(types.int64, types.float32), make
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def get(typing: Any, address: Any) -> Any:
     """One float."""
     return _raw(lambda b, v: _at(b, v[0], _FLOAT, 4), types.float32, types.int64)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def word(typing: Any, address: Any, index: Any) -> Any:
     """The whole number of 64 bits at `index` of those at an address."""
 
@@ -248,7 +261,7 @@ def word(typing: Any, address: Any, index: Any) -> Any:
 def _asks(name: str) -> Any:
     """A function of OpenMP without arguments, as one of Numba."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def ask(typing: Any) -> Any:
         def make(b: Any, v: Any) -> Any:
             return b.sext(
@@ -280,7 +293,7 @@ def _library() -> Any:
 def _openmp() -> tuple[Callable[[int, Any, int, int], None], list[Any]]:
     """What runs a kernel at an address on so many threads, and what must stay: kernels know three functions by name."""
     library = _library()
-    parallel: Callable[[int, Any, int, int], None]
+    parallel: Any
     if library is None:
         functions = [ctypes.CFUNCTYPE(ctypes.c_int)(lambda value=value: value) for value in (0, 1, 0)]
 
@@ -290,8 +303,8 @@ def _openmp() -> tuple[Callable[[int, Any, int, int], None], list[Any]]:
     else:
         functions = [library.omp_get_thread_num, library.omp_get_num_threads, library.GOMP_barrier]
         parallel = library.GOMP_parallel
-        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]  # type: ignore[attr-defined]
-        parallel.restype = None  # type: ignore[attr-defined]
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
     for name, function in zip(("genus_thread", "genus_threads", "genus_barrier"), functions, strict=True):
         binding.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
     return parallel, functions
