@@ -12,9 +12,9 @@ USUAL = {"temperature": 0.8, "top_p": 0.95}
 
 
 class Recorder:
-    weights = "fp32"
-
     """Takes the place of a model and keeps what it was asked."""
+
+    weights = "fp32"
 
     def stream(self, prompt: str, max_tokens: int | None, sampling: Sampling) -> Iterator[str]:
         self.asked = (prompt, max_tokens, {name: getattr(sampling, name) for name in Sampling.__dataclass_fields__})
