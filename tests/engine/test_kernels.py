@@ -1,5 +1,6 @@
 """The kernels against PyTorch and against what a format promises."""
 
+import os
 import subprocess
 import sys
 import zlib
@@ -176,5 +177,28 @@ def test_a_kept_kernel_is_known_by_all_sources():
     """Numba looks at the file of the compiled function alone; see kernels/program.py."""
     folder = Path(program.__file__).parent
     version = zlib.crc32(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py"))))
-    for kernel in program._PROGRAMS.values():
-        assert version in [cell.cell_contents for cell in kernel.__closure__]
+    assert all(kernel.__qualname__.endswith(f"_{version:08x}") for kernel in program._PROGRAMS.values())
+
+
+def test_kernels_that_other_processes_compiled_are_not_mixed_up(tmp_path):
+    """Each format by a process of its own, and then all from disk in one."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def python(script: str) -> str:
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    for form in BYTES:
+        python(f"from genus.engine.kernels import program, simd; simd._compiled(program._PROGRAMS[{form!r}])")
+    script = """
+import torch
+from genus.engine.packed import BYTES, PackedLinear
+for form in BYTES:
+    layer = PackedLinear(torch.randn(96, 70, generator=torch.Generator().manual_seed(0)), None, form)
+    print([layer(torch.ones(rows, 70)).double().sum().item() for rows in (1, 2, 7)])
+"""
+    expected = [
+        [PackedLinear(drawn(96, 70), None, form)(torch.ones(rows, 70)).double().sum().item() for rows in (1, 2, 7)]
+        for form in BYTES
+    ]
+    assert python(script) == "".join(f"{each}\n" for each in expected)

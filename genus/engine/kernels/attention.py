@@ -7,7 +7,7 @@ neither on where its text was cut into pieces, nor on what it is read beside.
 import numpy as np
 
 from genus.engine.kernels import simd
-from genus.engine.kernels.product import PAIR, SIX, compiled, product
+from genus.engine.kernels.product import PAIR, SIX, compiled, product, wide_product
 from genus.engine.kernels.simd import exp, get, load, put, store, word
 
 __all__ = ["attend", "scratch_bytes"]
@@ -15,7 +15,7 @@ __all__ = ["attend", "scratch_bytes"]
 
 def scratch_bytes(head_dim: int, places: int) -> int:
     """What a thread of `attend` needs beside: zeros, six queries, six results, six rows of scores."""
-    return 4 * (PAIR + SIX * head_dim + SIX * -(-head_dim // PAIR) * PAIR + SIX * places)
+    return 4 * (2 * PAIR + SIX * head_dim + SIX * -(-head_dim // PAIR) * PAIR + SIX * places)
 
 
 @compiled
@@ -52,13 +52,13 @@ def _keep(op, step, row, slot):
 @compiled
 def _attend(op, step, task, window, kv_head):
     """A task for the query heads of one key head, up to six of its rows (place by place, head by head) at a time."""
-    kv_heads, head_dim, page, places = word(step, 4), word(step, 5), word(step, 6), word(step, 2)
-    each, padded = word(step, 3) // kv_heads, _padded(head_dim)
-    rows, position = word(task, 1) * each, word(task, 2)
+    head_dim, page, position = word(step, 5), word(step, 6), word(task, 2)
+    each = word(step, 3) // word(step, 4)
+    rows = word(task, 1) * each
     zeros = word(step, 0) + word(step, 1) * simd.thread()
-    queries = zeros + 4 * PAIR
+    queries = zeros + 8 * PAIR
     out = queries + 4 * SIX * head_dim
-    scores = out + 4 * SIX * padded
+    scores = out + 4 * SIX * _padded(head_dim)
     for first in range(0, rows, SIX):
         count = min(SIX, rows - first)
         end = position + (first + count - 1) // each + 1
@@ -68,10 +68,7 @@ def _attend(op, step, task, window, kv_head):
             source = word(op, 2) + row * word(op, 3) + 4 * head_dim * head
             for d in range(head_dim):
                 put(queries + 4 * (i * head_dim + d), get(source + 4 * d) * get(word(step, 7)))
-        for place in range(begin, end, PAIR):
-            at = word(word(task, 3), place // page) * kv_heads + kv_head
-            panel = word(op, 9) + 4 * page * head_dim * at + 64 * head_dim * (place % page // 16), 64 * head_dim
-            product((queries, 4 * head_dim), panel, head_dim, (zeros, 0), (scores + 4 * place, 4 * places), count)
+        _score(op, step, (task, kv_head), (begin, end, count), (zeros, queries, scores))
         stop = (end + PAIR - 1) // PAIR * PAIR
         for i in range(count):
             index, head = (first + i) // each, kv_head * each + (first + i) % each
@@ -80,21 +77,67 @@ def _attend(op, step, task, window, kv_head):
                 bias += 4 * (word(task, 5) * head + word(task, 6) * index)
             low = begin if window == 0 else max(begin, position + index + 1 - window)
             sink = word(op, 11) + 4 * head if word(op, 11) else 0
-            _softmax(scores + 4 * i * places, bias, (begin, stop), (low, position + index + 1), sink)
-        start, start_step = zeros, 0
-        for place in range(begin, end, page):
-            at = word(word(task, 3), place // page) * kv_heads + kv_head
-            for d in range(0, padded, PAIR):
-                panel = word(op, 10) + 4 * page * (padded * at + d), 64 * page
-                here = start + 4 * d if start_step else start, start_step
-                x, y = (scores + 4 * place, 4 * places), (out + 4 * d, 4 * padded)
-                product(x, panel, min(page, end - place), here, y, count)
-            start, start_step = out, 4 * padded
+            _softmax(scores + 4 * i * word(step, 2), bias, (begin, stop), (low, position + index + 1), sink)
+        _mix(op, step, (task, kv_head), (begin, end, count), (zeros, scores, out))
         for i in range(count):
             row, head = word(task, 0) + (first + i) // each, kv_head * each + (first + i) % each
             target = word(op, 7) + row * word(op, 8) + 4 * head_dim * head
             for d in range(head_dim):
-                put(target + 4 * d, get(out + 4 * (i * padded + d)))
+                put(target + 4 * d, get(out + 4 * (i * _padded(head_dim) + d)))
+
+
+@compiled
+def _block(step, task, kv_head, place):
+    """Which of all blocks of keys, or of values, has a place: one for each page and head."""
+    return word(word(task, 3), place // word(step, 6)) * word(step, 4) + kv_head
+
+
+@compiled
+def _keys(op, step, whose, place):
+    """The address of the pair of panels with the keys of a place."""
+    head_dim, page = word(step, 5), word(step, 6)
+    return word(op, 9) + 4 * page * head_dim * _block(step, *whose, place) + 64 * head_dim * (place % page // 16)
+
+
+@compiled
+def _score(op, step, whose, span, at):
+    """scores = queries keys^T for the places of a span."""
+    (begin, end, count), (zeros, queries, scores) = span, at
+    head_dim, places = word(step, 5), word(step, 2)
+    place = begin
+    while place < end:
+        panel = _keys(op, step, whose, place)
+        if count == 1 and place + PAIR < end:
+            other = _keys(op, step, whose, place + PAIR)
+            four = panel, panel + 64 * head_dim, other, other + 64 * head_dim
+            wide_product(queries, four, head_dim, zeros, scores + 4 * place)
+            place += 2 * PAIR
+        else:
+            y = scores + 4 * place, 4 * places
+            product((queries, 4 * head_dim), (panel, 64 * head_dim), head_dim, (zeros, 0), y, count)
+            place += PAIR
+
+
+@compiled
+def _mix(op, step, whose, span, at):
+    """out = weights values, page by page."""
+    (begin, end, count), (zeros, scores, out) = span, at
+    page, places, padded = word(step, 6), word(step, 2), _padded(word(step, 5))
+    start, start_step = zeros, 0
+    for place in range(begin, end, page):
+        values = word(op, 10) + 4 * page * padded * _block(step, *whose, place)
+        d, seen = 0, min(page, end - place)
+        while d < padded:
+            panel, here = values + 4 * page * d, start + 4 * d if start_step else start
+            if count == 1 and d + PAIR < padded:
+                four = panel, panel + 64 * page, panel + 128 * page, panel + 192 * page
+                wide_product(scores + 4 * place, four, seen, here, out + 4 * d)
+                d += 2 * PAIR
+            else:
+                x, y = (scores + 4 * place, 4 * places), (out + 4 * d, 4 * padded)
+                product(x, (panel, 64 * page), seen, (here, start_step), y, count)
+                d += PAIR
+        start, start_step = out, 4 * padded
 
 
 @compiled

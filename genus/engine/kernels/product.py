@@ -15,7 +15,18 @@ from numba import njit
 from genus.engine.kernels import simd
 from genus.engine.kernels.simd import add, fma, load, splat, store, word
 
-__all__ = ["GROUP", "PAIR", "compiled", "linear_bf16", "linear_fp32", "linear_int4", "linear_int8", "product"]
+__all__ = [
+    "GROUP",
+    "PAIR",
+    "compiled",
+    "compiled_for",
+    "linear_bf16",
+    "linear_fp32",
+    "linear_int4",
+    "linear_int8",
+    "product",
+    "wide_product",
+]
 
 PAIR = 32
 """Rows of a matrix in two panels; a product has all of a pair."""
@@ -25,6 +36,18 @@ SIX = 6
 """Rows of x that share what is read of a panel: with two sums each they fill 12 of AVX2's 16 registers."""
 
 compiled: Callable[..., Any] = njit(error_model="numpy")
+
+
+def compiled_for(form: str) -> Callable[..., Any]:
+    """`compiled` for functions that exist once for each format. What Numba keeps on disk knows them by name alone, and two
+    that were compiled by two processes must not be taken for each other."""
+
+    def named(function: Callable[..., Any]) -> Any:
+        function.__name__ += f"_{form}"
+        function.__qualname__ += f"_{form}"
+        return compiled(function)
+
+    return named
 
 
 @compiled
@@ -73,8 +96,8 @@ def _six_more(sums, x, step, w):
     )
 
 
-def _six(scales_of: Any, read: Any) -> Any:
-    @compiled
+def _six(form: str, scales_of: Any, read: Any) -> Any:
+    @compiled_for(form)
     def six(x, matrix, count, start, y, residual):
         """y = start + x panel (+ residual) for six rows: (6, count) by (count, 16). x, start, y: address and bytes from row
         to row; matrix: addresses of a panel and its scales."""
@@ -103,8 +126,8 @@ def _six(scales_of: Any, read: Any) -> Any:
     return six
 
 
-def _two(scales_of: Any, read: Any) -> Any:
-    @compiled
+def _two(form: str, scales_of: Any, read: Any) -> Any:
+    @compiled_for(form)
     def two(x, pair, count, start, y, residual):
         """The same for two rows and a pair of panels: eight sums, as each has to wait for itself. pair: panels and
         scales."""
@@ -129,8 +152,8 @@ def _two(scales_of: Any, read: Any) -> Any:
     return two
 
 
-def _one(scales_of: Any, read: Any) -> Any:
-    @compiled
+def _one(form: str, scales_of: Any, read: Any) -> Any:
+    @compiled_for(form)
     def one(x, pair, count, start, y, residual):
         """The same for one row."""
         a, b = _load_two(start), _load_two(start + 64)
@@ -196,7 +219,19 @@ def _read_int4(panel, k, shared):
     return fma(w0, scales[0], least[0]), fma(w1, scales[1], least[1])
 
 
-_six_fp32, _one_fp32 = _six(_no_scales, _read_fp32), _one(_no_scales, _read_fp32)
+_six_fp32, _one_fp32 = _six("fp32", _no_scales, _read_fp32), _one("fp32", _no_scales, _read_fp32)
+
+
+@compiled
+def wide_product(x, panels, count, start, y):
+    """y = start + x times the four panels at these addresses in fp32, for one row."""
+    p, q, r, s = panels
+    a, b, c, d = _load_two(start), _load_two(start + 64), _load_two(start + 128), _load_two(start + 192)
+    for k in range(count):
+        a, b = _more(a, x + 4 * k, _read_fp32(p, k, 0)), _more(b, x + 4 * k, _read_fp32(q, k, 0))
+        c, d = _more(c, x + 4 * k, _read_fp32(r, k, 0)), _more(d, x + 4 * k, _read_fp32(s, k, 0))
+    _store_four(y, a, b, 0)
+    _store_four(y + 128, c, d, 0)
 
 
 @compiled
@@ -210,10 +245,10 @@ def product(x, panel, count, start, y, rows):
         _six_fp32(x, (panel[0] + panel[1], 0), count, (start[0] + 64, start[1]), (y[0] + 64, y[1]), 0)
 
 
-def _linear(scales_of: Any, read: Any) -> Any:
-    six, two, one = (block(scales_of, read) for block in (_six, _two, _one))
+def _linear(form: str, scales_of: Any, read: Any) -> Any:
+    six, two, one = (block(form, scales_of, read) for block in (_six, _two, _one))
 
-    @compiled
+    @compiled_for(form)
     def linear(op, rows, panel_bytes, scale_bytes):
         """y = bias + x weight^T (+ residual); see program.linear_op."""
         x, x_step, weight, scales, bias = word(op, 2), word(op, 3), word(op, 4), word(op, 5), word(op, 6)
@@ -238,10 +273,10 @@ def _linear(scales_of: Any, read: Any) -> Any:
     return linear
 
 
-_linear_fp32 = _linear(_no_scales, _read_fp32)
-_linear_bf16 = _linear(_no_scales, _read_bf16)
-_linear_int8 = _linear(_scales_int8, _read_int8)
-_linear_int4 = _linear(_scales_int4, _read_int4)
+_linear_fp32 = _linear("fp32", _no_scales, _read_fp32)
+_linear_bf16 = _linear("bf16", _no_scales, _read_bf16)
+_linear_int8 = _linear("int8", _scales_int8, _read_int8)
+_linear_int4 = _linear("int4", _scales_int4, _read_int4)
 
 
 @compiled

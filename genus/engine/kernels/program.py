@@ -15,7 +15,7 @@ import numpy as np
 from genus.engine.kernels import product, simd
 from genus.engine.kernels.attention import attend
 from genus.engine.kernels.pointwise import ACTIVATIONS, activate, gather, norm, rotate
-from genus.engine.kernels.product import compiled
+from genus.engine.kernels.product import compiled_for
 from genus.engine.kernels.simd import word
 
 __all__ = ["At", "Format", "Op", "activate_op", "attend_op", "gather_op", "linear_op", "norm_op", "rotate_op", "run"]
@@ -64,8 +64,8 @@ def gather_op(y: At, table: At, width: int, index: int, added: bool = False) -> 
     return [_GATHER, 1, *y, *table, width, index, int(added)]
 
 
-def _program(linear: Any) -> Any:
-    @compiled
+def _program(form: Format, linear: Any) -> Any:
+    @compiled_for(form)
     def program(words):
         rows, step = word(words, 2), word(words, 3)
         for index in range(word(words, 1)):
@@ -89,32 +89,42 @@ def _program(linear: Any) -> Any:
     return program
 
 
-_program_fp32 = _program(product.linear_fp32)
-_program_bf16 = _program(product.linear_bf16)
-_program_int8 = _program(product.linear_int8)
-_program_int4 = _program(product.linear_int4)
+_program_fp32 = _program("fp32", product.linear_fp32)
+_program_bf16 = _program("bf16", product.linear_bf16)
+_program_int8 = _program("int8", product.linear_int8)
+_program_int4 = _program("int4", product.linear_int4)
 
 
-def _entries(version: int) -> dict[Format, Callable[[int], None]]:
-    """What is compiled and kept. Numba takes a kept one for valid as long as this file and the numbers that it closes over
-    are the same, and so each closes over a number that stands for all kernels."""
-
-    def fp32(words):
-        _program_fp32(words if version else 0)
-
-    def bf16(words):
-        _program_bf16(words if version else 0)
-
-    def int8(words):
-        _program_int8(words if version else 0)
-
-    def int4(words):
-        _program_int4(words if version else 0)
-
-    return {"fp32": fp32, "bf16": bf16, "int8": int8, "int4": int4}
+def program_fp32(words):
+    """All matrices in fp32."""
+    _program_fp32(words)
 
 
-_PROGRAMS = _entries(zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))))
+def program_bf16(words):
+    """All matrices in bf16."""
+    _program_bf16(words)
+
+
+def program_int8(words):
+    """All matrices in int8."""
+    _program_int8(words)
+
+
+def program_int4(words):
+    """All matrices in int4."""
+    _program_int4(words)
+
+
+_PROGRAMS: dict[Format, Callable[[int], None]] = {
+    "fp32": program_fp32,
+    "bf16": program_bf16,
+    "int8": program_int8,
+    "int4": program_int4,
+}
+# Numba keeps what it compiled under the function's name and looks at this file's date alone: the name stands for all sources.
+_VERSION = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+for _kernel in _PROGRAMS.values():
+    _kernel.__qualname__ += f"_{_VERSION:08x}"
 
 
 def table(ops: Sequence[Op]) -> "np.ndarray[Any, Any]":
