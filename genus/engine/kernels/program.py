@@ -121,7 +121,7 @@ _PROGRAMS: dict[Format, Callable[[int], None]] = {
     "int8": program_int8,
     "int4": program_int4,
 }
-# Numba keeps what it compiled under the function's name and looks at this file's date alone: the name stands for all sources.
+# Numba keeps what it compiled under the function's name and looks at this file's date alone: the name stands for all files.
 _VERSION = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 for _kernel in _PROGRAMS.values():
     _kernel.__qualname__ += f"_{_VERSION:08x}"
