@@ -67,10 +67,13 @@ class Genus:
         return {"tokens": list(said.values()), "first": first, "last": time.perf_counter() - began}
 
     def beside(self, prompts: Prompts, new: int) -> Answer:
-        """Seconds a token of the first prompt's text, alone and while the second is read; and until the second's token."""
+        """Seconds a token of the first prompt's text, alone and while the second is read; and until the second's token.
+
+        Alone is the mean of before and after, as a longer text takes longer.
+        """
         self.engine.forget()
         long: dict[int, list[int]] = {}
-        short = self._add(prompts[0], len(prompts[1]) + 2 * new)
+        short = self._add(prompts[0], self.engine.reader.context - len(prompts[0]))
         said: dict[int, list[int]] = {short: []}
         while not said[short]:
             self._step(said)
@@ -81,8 +84,11 @@ class Genus:
             self._step({**said, **long})
         reading = time.perf_counter() - began
         told = len(said[short]) - before
-        self.engine.abort(short)
-        return {"alone": statistics.median(alone), "beside": reading / max(1, told), "reading": reading}
+        later = [self._step(said) for _ in range(new)]
+        if not self.engine.abort(short):
+            raise ValueError("the text ended before the long prompt was read; take a shorter --long")
+        both = (statistics.median(alone) + statistics.median(later)) / 2
+        return {"alone": both, "beside": reading / max(1, told), "reading": reading}
 
     def gap(self, prompts: Prompts, tokens: Sequence[int]) -> Answer:
         """How much the logits of two tokens differ after a text."""

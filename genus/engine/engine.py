@@ -103,12 +103,13 @@ class Engine:
         if self.guesses:
             tellings = [telling for choices in self.requests.values() for telling in choices if telling.room > 0]
             self.guesser.guess(tellings, [min(self.guesses, telling.room) for telling in tellings])
-        work = self.scheduler.plan()
+        work, began = self.scheduler.plan(), self.clock()
         for some, logits in self._read(work):
             if isinstance(logits, Exception):
                 events += self._fail(some[0].branch.number, f"the model failed: {logits}")
             else:
                 events += self._choose(some, logits)
+        self.scheduler.took(self.clock() - began)
         return events
 
     def stream(self, request: Request) -> Iterator[Event]:

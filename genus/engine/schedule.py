@@ -1,11 +1,12 @@
 """Who reads which tokens in the next step. No tensors, no text, no clock here.
 
 Each step has a budget of tokens. Those who generate come first, a token each and what they guess; what is left reads prompts
-piece by piece, the oldest first. A newcomer is admitted when the cache can promise it all the pages that it may ever need;
-so nobody who was admitted has to stop. With `optimistic`, only its prompt's pages must be there, and when pages run out, the
-youngest starts over later, with equal results.
+piece by piece, the oldest first, as far as it may slow those who generate. A newcomer is admitted when the cache can promise
+it all the pages that it may ever need; so nobody who was admitted has to stop. With `optimistic`, only its prompt's pages
+must be there, and when pages run out, the youngest starts over later, with equal results.
 """
 
+import math
 from collections import deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from genus.core.errors import GenusError
 from genus.engine.pages import Cache, Table
 from genus.engine.request import Request
 
-__all__ = ["Branch", "Limits", "Scheduler", "Work"]
+__all__ = ["Branch", "Limits", "Pace", "Scheduler", "Work"]
+
+_HICCUP = 10  # times as long as usual: no more is owed, as then the machine itself was held up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,9 @@ class Limits:
     budget: int = 512
     """Tokens that a step reads at most."""
     beside: int = 5
-    """Tokens for each prompt that waits to be read that a step reads at most while others generate, which they slow."""
+    """Tokens for each prompt that waits to be read that a step reads at most while others generate."""
+    slowing: float = 0.15
+    """By how much each prompt that waits may slow those who generate, on average; `math.inf` reads with each step."""
     most: int = 64
     """Choices that are generated at once."""
     optimistic: bool = False
@@ -35,6 +40,33 @@ class Limits:
             raise GenusError(
                 f"beside = {self.beside} and most = {self.most} must lie from 1 to budget = {self.budget}; correct them"
             )
+        if not self.slowing > 0:
+            raise GenusError(f"slowing = {self.slowing} must be above 0, or prompts would wait for ever; correct it")
+
+
+class Pace:
+    """Whether a step may read prompts beside those who generate: not before what that took last time is made up for.
+
+    The results do not depend on it, so it may go by the time that steps take.
+    """
+
+    def __init__(self, slowing: float) -> None:
+        self.slowing = slowing
+        self._alone: float | None = None  # seconds of a step that only generates, the latest counting half
+        self._owed = 0.0  # seconds
+
+    @property
+    def may_read(self) -> bool:
+        """Whether nothing is owed. The first step only generates, to learn how long that takes."""
+        return self.slowing == math.inf or (self._alone is not None and self._owed <= 0)
+
+    def took(self, seconds: float, waiting: int, read: bool) -> None:
+        """A step in which some generated took so long, and read of the `waiting` prompts or did not."""
+        if not read:
+            self._alone = seconds if self._alone is None else (self._alone + seconds) / 2
+        alone = seconds if self._alone is None else self._alone
+        more = min(max(0.0, seconds - alone), _HICCUP * alone) if read else 0.0
+        self._owed = max(0.0, self._owed + more - min(self.slowing, _HICCUP) * waiting * alone)
 
 
 @dataclass(eq=False)
@@ -89,6 +121,8 @@ class Scheduler:
         self.cache, self.limits = cache, limits
         self.waiting: deque[Branch] = deque()
         self.running: list[Branch] = []  # the oldest first
+        self.pace = Pace(limits.slowing)
+        self._mixed: tuple[int, bool] | None = None  # of the last step, where some generated: prompts that wait, any read
         self.preempted = 0  # times that somebody had to start over
 
     def add(self, branch: Branch) -> None:
@@ -119,12 +153,18 @@ class Scheduler:
                 left -= self._give(work, branch, count)
         readers = [branch for branch in self.running if not branch.generating and branch.table is not None]
         if work:
-            left = min(left, self.limits.beside * len(readers))
+            left = min(left, self.limits.beside * len(readers)) if self.pace.may_read else 0
+        self._mixed = (len(readers), left > 0 and bool(readers)) if work else None
         begun: set[Hashable] = set()  # pages that somebody reads in this step
         for branch in readers:
             if left > 0 and branch.table is not None and not self._waits(branch, begun):
                 left -= self._give(work, branch, min(left, len(branch.tokens) - branch.computed))
         return [each for each in work if each.branch.table is not None]  # without who was preempted since
+
+    def took(self, seconds: float) -> None:
+        """The planned step took so long."""
+        if self._mixed is not None:
+            self.pace.took(seconds, *self._mixed)
 
     def fork(self, branch: Branch) -> tuple[list[Branch], list[tuple[int, int, int]]]:
         """The other choices of a request whose prompt is read, and the pages to copy: (group, from, to)."""

@@ -1,6 +1,7 @@
 """The scheduler and the engine around a model that hashes what it reads: every wrong page, place or order would show."""
 
 import itertools
+import math
 from collections import Counter
 
 import pytest
@@ -12,10 +13,10 @@ from genus.core.errors import GenusError
 from genus.engine.engine import Engine
 from genus.engine.request import Event, Request
 from genus.engine.sampling import Sampling
-from genus.engine.schedule import Limits
+from genus.engine.schedule import Limits, Pace
 from tests.engine.fake import VOCAB, HashModel, hashed
 
-SMALL = Limits(budget=8, beside=4, most=6)
+SMALL = Limits(budget=8, beside=4, most=6, slowing=math.inf)  # whatever the time
 
 
 def ask(prompt, max_tokens=6, seed=1, **fields) -> Request:
@@ -69,7 +70,7 @@ def test_steps_mix_those_who_generate_with_pieces_of_prompts():
         [(1, 0, 3, 1), (2, 0, 10, 2)],
     ]
     model = HashModel(64)
-    engine = Engine(model, limits=Limits(budget=64, beside=4, most=6))
+    engine = Engine(model, limits=Limits(budget=64, beside=4, most=6, slowing=math.inf))
     model.reads.clear()
     engine.add(ask([1], 4))
     engine.step()
@@ -77,6 +78,44 @@ def test_steps_mix_those_who_generate_with_pieces_of_prompts():
         engine.add(ask([first] * 20, 2))
     engine.step()
     assert model.reads[-1] == [(1, 0, 1, 1), (2, 0, 0, 8)]  # 4 for each who waits
+
+
+class Steps:
+    """A clock by which a step takes a second, and another for each token of a prompt that it reads beside others."""
+
+    def __init__(self, model):
+        self.model, self.steps, self.now = model, 0, 0.0
+
+    def __call__(self):
+        for step in self.model.reads[self.steps :]:
+            self.now += 1 + sum(count for _, _, _, count in step if count > 1)
+        self.steps = len(self.model.reads)
+        return self.now
+
+
+@pytest.mark.parametrize(("slowing", "waiting"), [(0.15, 1), (0.15, 3), (0.5, 1), (2.0, 1)])
+def test_prompts_that_wait_slow_the_others_by_so_much(slowing, waiting):
+    model = HashModel(256)
+    engine = Engine(model, limits=Limits(budget=64, beside=4, most=6, slowing=slowing), clock=(clock := Steps(model)))
+    engine.add(ask([1], 400))
+    for _ in range(5):
+        engine.step()
+    first, began = len(model.reads), clock()
+    for number in range(waiting):
+        engine.add(ask([2 + number, *[place % 7 for place in range(60)]], 1))
+    while len(engine.requests) > 1:
+        engine.step()
+    steps = len(model.reads) - first
+    assert (clock() - began) / steps == pytest.approx(1 + slowing * waiting, rel=0.1)
+
+
+def test_a_machine_that_stood_still_owes_little():
+    pace = Pace(0.15)
+    pace.took(1.0, 1, read=False)
+    pace.took(10_000.0, 1, read=True)
+    for _ in range(70):
+        pace.took(1.0, 1, read=False)
+    assert pace.may_read
 
 
 def test_who_does_not_fit_waits_and_nobody_passes():
