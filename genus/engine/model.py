@@ -87,15 +87,15 @@ class Model:
         return PagedReader(self.network, tokens or _ROOM * self.spec.context, form=self.weights), self._tokenizer
 
     @property
-    def _read(self) -> LanguageModel | PackedModel:
-        """The network with its matrices in the format that was asked for."""
+    def read(self) -> LanguageModel | PackedModel:
+        """The network with its matrices in the format that was asked for: what everything is read through."""
         rounded = self.weights not in (None, "fp32")
         return self.engine.reader.network if rounded else self.network  # type: ignore[attr-defined]
 
     def quality(self, ids: Sequence[int], window: int | None = None) -> Quality:
         """What the weights' format costs on a text: see engine.quality.measure."""
         check_tokens(ids, self.spec.vocab)
-        read = self._read
+        read = self.read
         return measure(self.network, read if isinstance(read, PackedModel) else PackedModel(self.network), ids, window)
 
     @torch.inference_mode()
@@ -104,7 +104,7 @@ class Model:
         if ids.dim() != 2 or ids.shape[1] > self.spec.context:
             raise GenusError(f"ids must be (batch, time) with time up to {self.spec.context}, not {list(ids.shape)}")
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        return self._read(ids, positions, FastAttend(self.spec)).float()
+        return self.read(ids, positions, FastAttend(self.spec)).float()
 
     def generate(
         self,
@@ -182,7 +182,7 @@ class Model:
 
     def embed(self, texts: Sequence[str], pooling: Pooling = "mean") -> Tensor:
         """One vector for each text, (texts, width), fp32: see engine.embed.embed."""
-        return embed(self._read, [self.prompt_ids(text) for text in texts], pooling)
+        return embed(self.read, [self.prompt_ids(text) for text in texts], pooling)
 
     def save(self, folder: str | Path) -> None:
         """Write a Hugging Face folder, whole or not at all."""

@@ -32,6 +32,11 @@ class Pages:
         """Pages that a newcomer may be promised."""
         return len(self._free) + len(self._idle) - self.promised
 
+    @property
+    def used(self) -> int:
+        """Pages that somebody reads."""
+        return self.count - len(self._free) - len(self._idle)
+
     def take(self) -> int | None:
         """A page for one user, its content forgotten; None where all are in use."""
         if self._free:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from genus.core.errors import GenusError
 from genus.engine.sampling import Sampling
 
-__all__ = ["Event", "Finish", "Request", "TokenScore"]
+__all__ = ["Candidates", "Event", "Finish", "Request", "TokenScore"]
 
 Finish = Literal["stop", "length", "aborted", "deadline", "error"]
 """Why a choice ended: an ending token, stop string or grammar; max_tokens; abort(); its deadline; the model failed."""
@@ -19,6 +19,14 @@ class TokenScore(NamedTuple):
     token: int
     log_prob: float | None  # None of a text's first token, which nothing precedes
     top: tuple[tuple[int, float], ...] = ()  # the likeliest tokens and theirs, as many as were asked for
+
+
+class Candidates(NamedTuple):
+    """How the choice of one token stood."""
+
+    entropy: float  # in bits, of the raw distribution
+    kept: int  # tokens that could be chosen
+    likeliest: tuple[tuple[int, float, float], ...]  # token, raw log p in nats, probability to be chosen (0 where cut)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +44,10 @@ class Request:
     """Score each new token, and tell this many of the likeliest; None tells nothing."""
     echo: bool = False
     """Score the prompt too, with as many of the likeliest."""
+    resumed: int = 0
+    """So many of the prompt's last tokens were said before: penalties and randomness go on as if they were said just now."""
+    candidates: int = 0
+    """Tell how the choice of the first new token stands, with this many of the likeliest."""
     salt: str = ""
     """Only requests with equal salts share pages."""
     timeout: float | None = None
@@ -47,6 +59,10 @@ class Request:
             raise GenusError("the prompt is empty; give at least one token")
         if self.max_tokens < 0 or (self.max_tokens == 0 and not self.echo):
             raise GenusError(f"max_tokens = {self.max_tokens} is out of range; choose 1 or more (0 goes with echo)")
+        if not 0 <= self.resumed < len(self.prompt) or (self.resumed and self.sampling.grammar is not None):
+            raise GenusError(
+                f"resumed = {self.resumed} must leave a token of the prompt, and goes with no grammar; correct it"
+            )
         if self.n < 1 or (self.log_probs is not None and self.log_probs < 0):
             raise GenusError(f"n = {self.n} must be at least 1, and log_probs = {self.log_probs} at least 0; correct it")
 
@@ -71,5 +87,6 @@ class Event:
     text: str = ""
     scores: tuple[TokenScore, ...] = ()
     prompt_scores: tuple[TokenScore, ...] = ()  # with `echo`, once, before anything new
+    candidates: Candidates | None = None  # with the first new token
     finish: Finish | None = None
     error: str = ""

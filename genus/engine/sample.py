@@ -15,6 +15,7 @@ model that draws with the same noise guesses well.
 What a user sets is in sampling.py; this file knows no requests, and no row can disturb another: each is worked on alone.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,12 +24,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from genus.engine.grammar import GrammarState
+from genus.engine.request import Candidates
 from genus.engine.sampling import BAN, Sampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NOTHING_LEFT", "NOT_FINITE", "Row", "choose", "log_probs"]
+__all__ = ["NOTHING_LEFT", "NOT_FINITE", "Row", "candidates", "choose", "log_probs"]
 
 NOT_FINITE = -1
 """In place of a token: the row's logits hold NaN or infinity."""
@@ -64,6 +66,26 @@ def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
         return [_choose(row_scores, row) for row_scores, row in zip(scores, rows, strict=True)]
 
 
+def candidates(logits: Tensor, row: Row, top: int) -> Candidates:
+    """How the choice of a token stands, given its logits (vocab,): the raw distribution, and what `choose` draws from."""
+    raw = log_probs(logits.cpu()).double()
+    p = raw.exp()
+    scores = logits.detach().float().cpu().numpy()
+    drawn = np.zeros(len(scores))
+    if (weighed := _weighed(scores, row)) is not None:
+        scores, best = weighed
+        if row.sampling.greedy:
+            drawn[best] = 1.0
+        else:
+            weights = np.exp((scores - scores[best]) / np.float32(row.sampling.temperature))
+            tokens = _filter(weights, row.sampling)
+            drawn[tokens] = weights[tokens]
+            drawn /= drawn.sum()
+    likeliest = raw.topk(min(top, len(raw))).indices.tolist()
+    shown = tuple((token, float(raw[token]), float(drawn[token])) for token in likeliest)
+    return Candidates(float(-(p * raw).nan_to_num().sum()) / math.log(2), int((drawn > 0).sum()), shown)
+
+
 def log_probs(logits: Tensor) -> Tensor:
     """Log-softmax in fp32 over the last dimension, of the logits as they are: no penalty, no temperature, no filter."""
     return logits.float().log_softmax(-1)
@@ -74,19 +96,28 @@ def _choose(scores: "NDArray[np.float32]", row: Row) -> int:
     sampling, best = row.sampling, int(scores.argmax())  # of equals the first; of NaN, too
     if not np.isfinite(scores[best]) or not np.isfinite(scores.min()):
         return NOT_FINITE
-    if _changes_scores(row):
-        scores = scores.copy()
-        _weigh(scores, row)
-        _forbid(scores, row)
-        best = int(scores.argmax())
-        if not np.isfinite(scores[best]):
-            return NOTHING_LEFT if scores[best] < 0 else NOT_FINITE
+    weighed = _weighed(scores, row)
+    if weighed is None:
+        return NOTHING_LEFT
+    scores, best = weighed
+    if not np.isfinite(scores[best]):
+        return NOT_FINITE
     if sampling.greedy:
         return best
     weights = np.exp((scores - scores[best]) / np.float32(sampling.temperature))
     tokens = _filter(weights, sampling)
     drawn = _race(weights[tokens], _uniforms(row, tokens, len(weights)))
     return drawn if isinstance(tokens, slice) else int(tokens[drawn])
+
+
+def _weighed(scores: "NDArray[np.float32]", row: Row) -> "tuple[NDArray[np.float32], int] | None":
+    """The scores after all that is done to them before the temperature, and the best token; None where none is left."""
+    if _changes_scores(row):
+        scores = scores.copy()
+        _weigh(scores, row)
+        _forbid(scores, row)
+    best = int(scores.argmax())
+    return None if scores[best] == -np.inf else (scores, best)
 
 
 def _changes_scores(row: Row) -> bool:

@@ -124,6 +124,7 @@ class Scheduler:
         self.pace = Pace(limits.slowing)
         self._mixed: tuple[int, bool] | None = None  # of the last step, where some generated: prompts that wait, any read
         self.preempted = 0  # times that somebody had to start over
+        self.asked = self.found = 0  # tokens of prompts that were admitted, and of those that were known already
 
     def add(self, branch: Branch) -> None:
         """Queue the first branch of a request that was checked."""
@@ -221,6 +222,8 @@ class Scheduler:
             if found is None:
                 return
             branch.table, branch.computed = found
+            self.asked += len(branch.tokens)
+            self.found += branch.computed
             self.running.append(self.waiting.popleft())
 
     def _to_come(self) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from genus.engine.grammar import GrammarState
-from genus.engine.request import Event, Finish, TokenScore
-from genus.engine.sample import NOT_FINITE, NOTHING_LEFT, Row, log_probs
+from genus.engine.request import Candidates, Event, Finish, TokenScore
+from genus.engine.sample import NOT_FINITE, NOTHING_LEFT, Row, candidates, log_probs
 from genus.engine.schedule import Branch, Work
 from genus.engine.stops import StopText
 from genus.tokenizers.tokenizer import StreamDecoder, Tokenizer
@@ -44,9 +44,11 @@ class Telling:
     def rows(self, count: int) -> list[Row]:
         """What `choose` must know of the next token and of those after each of the first guesses."""
         branch = self.branch
-        request, said = branch.request, list(branch.said)
+        request = branch.request
+        border = len(request.prompt) - request.resumed
+        prompt, said = branch.tokens[:border], branch.tokens[border:]
         asked = request.sampling, self.seed, branch.choice
-        return [Row(*asked, len(said) + k, request.prompt, said + branch.guesses[:k], self.grammar) for k in range(count)]
+        return [Row(*asked, len(said) + k, prompt, said + branch.guesses[:k], self.grammar) for k in range(count)]
 
     def hear(self, work: Work, logits: Tensor) -> None:
         """Score the prompt's tokens after those that were read, if that was asked for; logits (rows, vocab)."""
@@ -67,6 +69,8 @@ class Telling:
         Gives why the choice is over, None where it goes on, and an error.
         """
         branch, guesses = self.branch, self.branch.guesses
+        if branch.request.candidates and not branch.said:
+            self.next.candidates = candidates(logits[0], self.rows(1)[0], branch.request.candidates)
         branch.guesses = []
         for place, token in enumerate(chosen):
             if token in _NO_TOKEN:
@@ -105,6 +109,7 @@ class Telling:
             text=said.text,
             scores=tuple(said.scores),
             prompt_scores=said.prompt_scores,
+            candidates=said.candidates,
             finish=finish,
             error=error,
         )
@@ -118,6 +123,7 @@ class _Next:
         self.text = ""
         self.scores: list[TokenScore] = []
         self.prompt_scores: tuple[TokenScore, ...] = ()
+        self.candidates: Candidates | None = None
 
 
 def _scores(logits: Tensor, tokens: Sequence[int], top: int) -> list[TokenScore]:

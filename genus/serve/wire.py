@@ -1,0 +1,53 @@
+"""What crosses between the server and an engine's process: lines of JSON, of token ids, numbers and short texts."""
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+from genus.engine.grammar import Grammar
+from genus.engine.request import Candidates, Event, Request, TokenScore
+from genus.engine.sampling import Sampling
+
+__all__ = ["event_from", "event_to", "line", "request_from", "request_to"]
+
+
+def line(message: dict[str, Any]) -> bytes:
+    """One message as it is sent. JSON's text has no line break of its own."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def request_to(request: Request) -> dict[str, Any]:
+    """A request as JSON can say it."""
+    said = asdict(request)
+    said["ends"] = sorted(request.ends)
+    said["sampling"]["logit_bias"] = list(request.sampling.logit_bias.items())
+    return said
+
+
+def request_from(said: dict[str, Any]) -> Request:
+    """The request again, equal to the one sent. Raises as Request and Sampling do."""
+    sampling = dict(said["sampling"])
+    grammar = sampling["grammar"]
+    sampling["grammar"] = None if grammar is None else Grammar(**grammar)
+    sampling["logit_bias"] = dict(sampling["logit_bias"])
+    sampling["stop"] = tuple(sampling["stop"])
+    lists = {"prompt": tuple(said["prompt"]), "ends": frozenset(said["ends"]), "sampling": Sampling(**sampling)}
+    return Request(**{**said, **lists})
+
+
+def event_to(event: Event, job: int) -> dict[str, Any]:
+    """What an event says for a job, without what is empty."""
+    said = {each.name: value for each in fields(event) if (value := getattr(event, each.name)) or each.name == "choice"}
+    return said | {"request": job}
+
+
+def event_from(said: dict[str, Any]) -> Event:
+    """The event again, of the job as its request."""
+    scores = {name: _scores(said.get(name, ())) for name in ("scores", "prompt_scores")}
+    found = said.get("candidates")
+    shown = None if found is None else Candidates(found[0], found[1], tuple(tuple(each) for each in found[2]))
+    return Event(**{**said, **scores, "tokens": tuple(said.get("tokens", ())), "candidates": shown})
+
+
+def _scores(said: Any) -> tuple[TokenScore, ...]:
+    return tuple(TokenScore(token, value, tuple((other, of) for other, of in top)) for token, value, top in said)
