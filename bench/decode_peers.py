@@ -69,7 +69,7 @@ class Genus:
     def beside(self, prompts: Prompts, new: int) -> Answer:
         """Seconds a token of the first prompt's text, alone and while the second is read; and until the second's token.
 
-        Alone is the mean of before and after, as a longer text takes longer; means on both sides, as a hiccup is one to both.
+        Alone is the mean of before and after, as a longer text takes longer. Means on both sides: a hiccup counts for both.
         """
         self.engine.forget()
         long: dict[int, list[int]] = {}

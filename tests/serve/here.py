@@ -116,7 +116,7 @@ class Here:
         guarded = Guard(app, self.state.settings, keys, public=Site().files)
         _Patient.seconds = self.state.settings.body_timeout
         self.server = _Server(uvicorn.Config(guarded, http=_Patient, ws="none", lifespan="off", log_config=None,
-                                             timeout_graceful_shutdown=1))  # fmt: skip
+                                             timeout_graceful_shutdown=1, timeout_keep_alive=60))  # fmt: skip
         socket = bind("127.0.0.1", 0)
         self.port = socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
