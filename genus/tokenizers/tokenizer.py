@@ -107,7 +107,7 @@ class Tokenizer:
         return chat.template_of(self._config, self._files.get("chat_template.jinja"))
 
     def encode_chat(self, messages: Any, add_generation_prompt: bool = True, tools: Any = None) -> list[int]:
-        """The ids of a chat as its template writes it. What stands in a message or tool is text: it can forge no special token.
+        """The ids of a chat as its template writes it. What stands in messages or tools is text and forges no special token.
 
         `messages` are mappings with "role" and "content", `tools` mappings as OpenAI's API has them. Raises GenusError
         naming the first message that is none.

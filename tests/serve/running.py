@@ -1,6 +1,7 @@
 """A real server for tests: `genus serve` in a process of its own on a free port, started and stopped as a person would."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -8,16 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-__all__ = ["ROOT", "Running", "running"]
+__all__ = ["KEY", "ROOT", "Answer", "Running", "running"]
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "gk-the-key-of-the-tests"
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    text: str
+    headers: dict[str, str]  # names in lower case
 
 
 @dataclass(frozen=True)
@@ -31,15 +39,21 @@ class Running:
     log: str  # the file of its standard error: what it says, and a line of JSON for each request
     pid: int
 
+    def ask(self, method: str, path: str, body: Any = None, key: str | None = KEY) -> "Answer":
+        """Any request, its answer whole. `body` is bytes, or what is sent as JSON."""
+        host, port = self.url.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=120)
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        with contextlib.closing(connection):
+            connection.request(method, path, content, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read().decode(), {k.lower(): v for k, v in answer.getheaders()})
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET with the key."""
-        asked = urllib.request.Request(self.url + path, headers={"authorization": f"Bearer {self.key}"})
-        try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        answer = self.ask("GET", path, key=self.key)
+        return answer.status, answer.text
 
     def figure(self, name: str, **labels: str) -> float:
         """One of /metrics, summed over the labels that are not given; 0 before it was counted."""
