@@ -33,7 +33,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # a request id of a client; others could forge lines of a log
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # a client's words that are said again: others could forge headers or log lines
 
 
 class Guard:
@@ -130,7 +130,7 @@ class Guard:
 
 
 class _Told:
-    """`send` that adds headers, and knows what was answered."""
+    """`send` that adds headers, those with which a client finds out why too, and knows what was answered."""
 
     def __init__(self, send: Send, log: dict[str, Any], headers: dict[str, str]) -> None:
         self.send, self.log, self.status, self.began = send, log, 0, False
@@ -139,9 +139,9 @@ class _Told:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.began, self.status = True, message["status"]
-            if ignored := [name for name in self.log.pop("ignored", ()) if _ID.fullmatch(name)][:20]:
-                self.headers["x-genus-ignored"] = ", ".join(ignored)
             known = {name for name, _ in message.setdefault("headers", [])}
+            if ignored := [name for name in self.log.get("ignored", ()) if _ID.fullmatch(name)]:
+                self.headers["x-genus-ignored"] = ", ".join(ignored[:20])
             added = [(name.encode(), value.encode()) for name, value in self.headers.items()]
             message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in known)]
             if self.status in (408, 413, 431):  # what is left of the body is not wanted
