@@ -70,14 +70,16 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folders: tuple[Path, ...], log: Path, *flags: str, exit_code: int | None = 0) -> Iterator[Running]:
+def running(
+    folders: tuple[Path, ...], log: Path, *flags: str, exit_code: int | None = 0, key: str = KEY
+) -> Iterator[Running]:
     """`genus serve FOLDERS FLAGS` until the block ends, when SIGTERM must end it with `exit_code` (None: look at none)."""
     command = [sys.executable, "-m", "genus.cli.main", "serve", *map(str, folders), "--port", "0", *flags]
     with log.open("wb") as written:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "GENUS_API_KEY": KEY}, stderr=written)
     try:
         url = _url(process, log)
-        found = Running(url, KEY, tuple(each.name for each in folders), str(folders[0].parent), str(log), process.pid)
+        found = Running(url, key, tuple(each.name for each in folders), str(folders[0].parent), str(log), process.pid)
         _await_ready(process, found)
         yield found
         process.send_signal(signal.SIGTERM)
