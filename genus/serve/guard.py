@@ -4,6 +4,7 @@ Not FastAPI's middleware but plain ASGI, so that nothing is buffered and bodies 
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -35,6 +36,9 @@ _HEADERS = {
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # a client's words that are said again: others could forge headers or log lines
 
 
+_SWALLOWED = 32 * 2**20  # bytes of a body that is refused
+
+
 class Guard:
     """Around the application. `public` are paths of the pages, which hold no secret; `hosts` may name this server."""
 
@@ -63,6 +67,8 @@ class Guard:
         try:
             response = self._refusal(request, log)
             if response is not None:
+                if "expect" not in request.headers:  # such a client waits for the answer first
+                    await _swallow(receive)
                 await response(scope, receive, told)
             else:
                 # a path may end in a slash, and HEAD is GET whose body the server leaves out
@@ -111,6 +117,7 @@ class Guard:
             size += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if size > self.settings.most_bytes:
+                await _swallow(receive)
                 raise _too_large(self.settings)
             return message
 
@@ -126,6 +133,18 @@ class Guard:
             "access-control-allow-methods": "GET, POST",
         }
         return {"access-control-allow-origin": origin, "vary": "Origin", **allowed}
+
+
+async def _swallow(receive: Receive) -> None:
+    """Read what is left of a body, up to a bound: a client that is cut off while it sends never sees the answer."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            while size < _SWALLOWED:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 class _Told:
