@@ -4,6 +4,7 @@ Not FastAPI's middleware but plain ASGI, so that nothing is buffered and bodies 
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
@@ -34,6 +35,9 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # a client's words that are said again: others could forge headers or log lines
+
+
+_SWALLOWED = 32 * 2**20  # bytes of a body that is refused
 
 
 class Guard:
@@ -73,6 +77,8 @@ class Guard:
                 await self.app(inner, self._limited(request, receive), told)
         except ApiError as error:
             if not told.began:
+                if error.status != 408 and "expect" not in request.headers:  # such a client waits for the answer first
+                    await _swallow(receive)
                 await error_response(error)(scope, receive, told)
         finally:
             log |= {"method": scope["method"], "path": scope["path"][:200], "status": told.status}
@@ -112,6 +118,7 @@ class Guard:
             size += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if size > self.settings.most_bytes:
+                await _swallow(receive)
                 raise _too_large(self.settings)
             return message
 
@@ -127,6 +134,18 @@ class Guard:
             "access-control-allow-methods": "GET, POST",
         }
         return {"access-control-allow-origin": origin, "vary": "Origin", **allowed}
+
+
+async def _swallow(receive: Receive) -> None:
+    """Read what is left of a body, up to a bound: a client that is cut off while it sends never sees the answer."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            while size < _SWALLOWED:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 class _Told:

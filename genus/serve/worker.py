@@ -10,13 +10,14 @@ import os
 import queue
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
 from genus.serve.wire import event_to, line, request_from
 
-__all__ = ["Worker", "main"]
+__all__ = ["Worker", "fingerprint", "main"]
 
 
 class Worker:
@@ -133,17 +134,22 @@ def _listen(inbox: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
     inbox.put(None)
 
 
-def _described(model: Any, folder: Path, weights: str) -> dict[str, Any]:
-    digest = hashlib.sha256(weights.encode())
+def fingerprint(folder: Path, weights: str) -> str:
+    """The same for what answers alike: a model's files, the format they are read in, and this version of the engine."""
+    digest = hashlib.sha256(f"{weights} {version('genus')}".encode())
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _described(model: Any, folder: Path, weights: str) -> dict[str, Any]:
     return {
         "context": model.spec.context,
         "vocab": model.spec.vocab,
         "parameters": sum(each.numel() for each in model.network.parameters()),
         "family": model.family.name,
-        "fingerprint": digest.hexdigest()[:12],
+        "fingerprint": fingerprint(folder, weights),
     }
 
 

@@ -40,11 +40,11 @@ class Running:
     pid: int
 
     def ask(self, method: str, path: str, body: Any = None, key: str | None = KEY) -> "Answer":
-        """Any request, its answer whole. `body` is bytes, or what is sent as JSON."""
+        """Any request, its answer whole. `body` is bytes, pieces of them, or what is sent as JSON."""
         host, port = self.url.removeprefix("http://").split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=120)
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
-        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        content = body if body is None or isinstance(body, bytes | Iterator) else json.dumps(body).encode()
         with contextlib.closing(connection):
             connection.request(method, path, content, headers)
             answer = connection.getresponse()

@@ -44,6 +44,7 @@ from typing import Any
 
 import pytest
 
+from genus.serve import worker
 from tests.serve.running import Running, running
 
 ASKED = {"model": "plain", "prompt": "the people", "max_tokens": 4, "temperature": 0}
@@ -85,6 +86,11 @@ def test_errors_have_one_form(server: Running, call: str, body: Any, status: int
     assert said["error"]["type"] == ("not_found_error" if status == 404 else "invalid_request_error")
     assert answer.headers["x-should-retry"] == "false"
     assert "Traceback" not in answer.text
+
+
+def test_a_client_that_sends_too_much_in_pieces_is_told(server: Running) -> None:
+    answer = server.ask("POST", "/v1/completions", (b"x" * 2**20 for _ in range(8)))
+    assert (answer.status, json.loads(answer.text)["error"]["code"]) == (413, "too_large")
 
 
 def test_a_key_that_is_missing(server: Running) -> None:
@@ -202,12 +208,14 @@ def test_metrics(server: Running) -> None:
         assert f'genus:{name}{{model_name="plain"}}' in text
 
 
-def test_the_fingerprint_is_of_weights_and_engine(server: Running, tmp_path: Path, model_folders: tuple[Path, Path]) -> None:
+def test_the_fingerprint_is_of_weights_and_engine(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = posted(server, "/v1/completions", ASKED)["system_fingerprint"]
     assert posted(server, "/v1/completions", {**ASKED, "prompt": "x"})["system_fingerprint"] == plain
     assert posted(server, "/v1/chat/completions", CHAT)["system_fingerprint"] != plain
-    with running(model_folders[:1], tmp_path / "log", "--weights", "bf16") as rounded:
-        assert posted(rounded, "/v1/completions", ASKED)["system_fingerprint"] != plain
+    folder = Path(server.folder) / "plain"
+    assert plain == f"fp_{worker.fingerprint(folder, 'fp32')}" != f"fp_{worker.fingerprint(folder, 'bf16')}"
+    monkeypatch.setattr(worker, "version", lambda _: "99")
+    assert plain != f"fp_{worker.fingerprint(folder, 'fp32')}"
 
 
 def test_a_server_that_stops_finishes_what_runs(tmp_path: Path, model_folders: tuple[Path, Path]) -> None:

@@ -100,7 +100,6 @@ def scored(server: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         "tokenizer_backend": "remote",
         "auth_token": server.key,
         "max_length": "512",
-        "batch_size": "4",
     }
     written = ",".join(f"{name}={value}" for name, value in arguments.items())
     asked_for = [
@@ -113,7 +112,7 @@ def scored(server: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         "--include_path",
         folder,
     ]
-    command = [lm_eval, "run", *asked_for, "--log_samples", "--output_path", folder / "out"]
+    command = [lm_eval, "run", *asked_for, "--batch_size", "4", "--log_samples", "--output_path", folder / "out"]
     run(command, folder, OPENAI_API_KEY=server.key)
     found = {}
     for name in ("questions", "texts"):
