@@ -16,7 +16,7 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.serve.wire import event_to, line, request_from
 
-__all__ = ["Worker", "main"]
+__all__ = ["Worker", "fingerprint", "main"]
 
 
 class Worker:
@@ -133,17 +133,22 @@ def _listen(inbox: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
     inbox.put(None)
 
 
-def _described(model: Any, folder: Path, weights: str) -> dict[str, Any]:
+def fingerprint(folder: Path, weights: str) -> str:
+    """The same for the same files of a model in the same format."""
     digest = hashlib.sha256(weights.encode())
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _described(model: Any, folder: Path, weights: str) -> dict[str, Any]:
     return {
         "context": model.spec.context,
         "vocab": model.spec.vocab,
         "parameters": sum(each.numel() for each in model.network.parameters()),
         "family": model.family.name,
-        "fingerprint": digest.hexdigest()[:12],
+        "fingerprint": fingerprint(folder, weights),
     }
 
 
