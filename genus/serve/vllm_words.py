@@ -32,7 +32,7 @@ def body_of(request: Request) -> dict[str, Any]:
         "model": NAME,
         "prompt": list(request.prompt),
         "max_tokens": request.max_tokens,
-        "n": request.n,
+        "n": 1 if sampling.greedy else request.n,  # it refuses more, which are all the same
         "stream": not (request.echo or request.candidates),  # a stream brings no scores of the prompt
         "return_token_ids": True,
         "return_tokens_as_token_ids": True,
@@ -107,9 +107,10 @@ class Hearing:
         if "error" in said:
             raise ApiError(500, f"vLLM failed ({message_of(said)})", "generation_failed")
         for chunk in said["choices"]:
-            choice = self.choices[chunk["index"]]
-            if choice.finish is None:
-                yield self._event(chunk["index"], choice, chunk)
+            alike = range(self.request.n) if self.request.sampling.greedy else (chunk["index"],)
+            for index in alike:
+                if self.choices[index].finish is None:
+                    yield self._event(index, self.choices[index], chunk)
 
     def deadline(self) -> Iterator[Event]:
         """The end of those that are not over, as time is up."""
