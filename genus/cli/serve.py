@@ -78,7 +78,7 @@ def serve(
     vllm
         The Python that has vLLM, or a command like `vllm`; by default the one beside Genus.
     vllm_flags
-        More flags for `vllm serve`, such as "--tensor-parallel-size 2"; they win over those that Genus gives.
+        More flags for `vllm serve`, which win over those that Genus gives: --vllm-flags="--tensor-parallel-size 2".
     ray
         With --engine vllm: write a Ray Serve LLM file of the models here, for a cluster, and end.
     """

@@ -62,6 +62,7 @@ def flags_of(weights: str, queue: int, cache: int | None = None, more: str = "")
     """
     flags = ["--dtype", _format(weights)[0], "--generation-config", "vllm"]  # what a request leaves open is said by us
     flags += ["--max-logprobs", "-1", "--structured-outputs-config", '{"backend": "guidance"}']
+    flags += ["--uvicorn-log-level", "warning"]  # the server has a log of its own
     flags += ["--seed", str(secrets.randbits(31))]  # else each start would draw the same texts
     if queue < _MOST:
         flags += ["--max-num-seqs", str(queue)]

@@ -27,6 +27,8 @@ _LEAST = -9999.0  # what it writes for minus infinity
 def body_of(request: Request) -> dict[str, Any]:
     """What to post. Raises ApiError 400 naming a field that vLLM has no word for."""
     _check(request)
+    if request.max_tokens == 0:
+        return _scoring_body(request)
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": NAME,
@@ -82,12 +84,30 @@ def _scoring(request: Request) -> dict[str, Any]:
     if request.candidates:
         return {"logprobs": -1}  # of all tokens: entropy and cuts need them
     said: dict[str, Any] = {}
-    if request.log_probs is not None and request.max_tokens:
+    if request.log_probs is not None:
         said["logprobs"] = request.log_probs
     if request.echo:
         said["prompt_logprobs"] = request.log_probs or 0
-        said["echo"] = request.max_tokens == 0  # which it takes with echo only, though the prompt is not wanted back
     return said
+
+
+def _scoring_body(request: Request) -> dict[str, Any]:
+    """A prompt that is scored only. It always generates a token: so the last one, which then need not fit the context."""
+    count = request.log_probs or 0
+    return {
+        "model": NAME,
+        "prompt": list(request.read),
+        "max_tokens": 1,
+        "n": 1,
+        "stream": False,
+        "temperature": 0,
+        "allowed_token_ids": [request.prompt[-1]],
+        "ignore_eos": True,
+        "logprobs": count,
+        "prompt_logprobs": count,
+        "return_token_ids": True,
+        "return_tokens_as_token_ids": True,
+    }
 
 
 class Hearing:
@@ -107,8 +127,8 @@ class Hearing:
         if "error" in said:
             raise ApiError(500, f"vLLM failed ({message_of(said)})", "generation_failed")
         for chunk in said["choices"]:
-            alike = range(self.request.n) if self.request.sampling.greedy else (chunk["index"],)
-            for index in alike:
+            alike = self.request.sampling.greedy or self.request.max_tokens == 0
+            for index in range(self.request.n) if alike else (chunk["index"],):
                 if self.choices[index].finish is None:
                     yield self._event(index, self.choices[index], chunk)
 
@@ -129,7 +149,7 @@ class Hearing:
                 choice.finish = "stop"
                 break
             text, kept = text + choice.add(token), kept + 1
-        choice.finish = choice.finish or _finish(chunk)
+        choice.finish = choice.finish or (_finish(chunk) if request.max_tokens else "length")
         if choice.finish is not None:
             text += choice.flush()
         told = request.candidates and choice.first and chunk.get("logprobs")
@@ -146,11 +166,12 @@ class Hearing:
         )
 
     def _prompt_scores(self, chunk: Mapping[str, Any]) -> tuple[TokenScore, ...]:
-        found = [TokenScore(self.request.prompt[0], None)]
-        for token, ranked in zip(self.request.prompt[1:], chunk["prompt_logprobs"][1:], strict=True):
+        request, count = self.request, self.request.log_probs or 0
+        found = [TokenScore(request.prompt[0], None)]
+        for token, ranked in zip(request.read[1:], chunk["prompt_logprobs"][1:], strict=True):
             top = {int(number): float(each["logprob"]) for number, each in ranked.items()}
-            found.append(TokenScore(token, top[token], _likeliest(top, self.request.log_probs or 0)))
-        return tuple(found)
+            found.append(TokenScore(token, top[token], _likeliest(top, count)))
+        return (*found, *(_scores(chunk["logprobs"], count) if len(found) < len(request.prompt) else ()))
 
 
 class _Text:

@@ -93,8 +93,8 @@ def test_a_request_is_said_in_its_words():
         "model": "model", "prompt": [4, 2], "max_tokens": 9, "n": 3, "stream": True, "return_token_ids": True,
         "return_tokens_as_token_ids": True, "stop_token_ids": [1, 9], "ignore_eos": False, "seed": -3, "temperature": 0.7,
         "top_k": 5, "top_p": 0.9, "min_p": 0.1, "presence_penalty": 0.5, "frequency_penalty": -0.5,
-        "repetition_penalty": 1.2, "stop": ["end"], "logit_bias": {"7": -100, "8": 2.5}, "allowed_token_ids": [7, 8], "logprobs": 0,
-        "structured_outputs": {"json": "{}"}, "cache_salt": "s",
+        "repetition_penalty": 1.2, "stop": ["end"], "logit_bias": {"7": -100, "8": 2.5},
+        "allowed_token_ids": [7, 8], "logprobs": 0, "structured_outputs": {"json": "{}"}, "cache_salt": "s",
     }  # fmt: skip
     assert body_of(Request(prompt=(4,), max_tokens=1))["ignore_eos"], "only `ends` end a text"
 
@@ -155,13 +155,18 @@ def test_characters_are_whole(folder, tokenizer):
 
 def test_prompts_are_scored(folder):
     request = Request(prompt=(40, 50, 60), max_tokens=2, sampling=Sampling(seed=1), n=2, log_probs=1, echo=True)
-    alone = replace(request, max_tokens=0, n=1)
-    (both, only), exchange = events_of(folder, request, alone)
-    scores = (TokenScore(40, None), TokenScore(50, -2.0, ((0, -1.0),)), TokenScore(60, -2.0, ((0, -1.0),)))
-    assert both[0].prompt_scores == scores
+    only = replace(request, max_tokens=0, prompt=(40, 50, 51))
+    single = replace(only, prompt=(40,))
+    (both, scored, first), exchange = events_of(folder, request, only, single)
+    scores = [TokenScore(40, None), *(TokenScore(token, -2.0, ((0, -1.0),)) for token in (50, 60))]
+    assert both[0].prompt_scores == tuple(scores)
     assert [joined(both, choice)[0] for choice in (0, 1)] == [[61, 62], [62, 64]]
-    assert (only[0].prompt_scores, only[0].tokens, only[0].finish) == (scores, (), "length")
-    assert [(body["echo"], body["stream"]) for body in exchange["asked"]] == [(False, False), (True, False)]
+    assert scored[0].prompt_scores == (*scores[:2], TokenScore(51, -0.5, ((52, -0.25),)))
+    assert [(event.tokens, event.text, event.finish) for event in scored] == [((), "", "length")] * 2
+    assert first[0].prompt_scores == (TokenScore(40, None),)
+    bodies = {tuple(body["prompt"]): body for body in exchange["asked"]}
+    assert bodies[40, 50]["allowed_token_ids"] == [51], "the last is generated, so that a full context can be scored"
+    assert not any(body["stream"] for body in bodies.values())
 
 
 def test_candidates_are_those_of_all_tokens(folder):
