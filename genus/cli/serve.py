@@ -23,6 +23,7 @@ def serve(*models: Path, chosen: Annotated[Chosen, Parameter(name="*")] = _USUAL
     genus serve my-models/ --weights int8 --memory 8
     genus serve --keys keys.txt --new-key anna
     genus serve runs/demo/model --keys keys.txt --host 0.0.0.0
+    genus serve runs/demo/model --engine vllm --vllm ~/vllm/bin/python --memory 4
     ```
 
     Parameters
@@ -42,6 +43,21 @@ def serve(*models: Path, chosen: Annotated[Chosen, Parameter(name="*")] = _USUAL
         return
     if not models:
         raise GenusError("no model was named; try genus serve runs/demo/model")
+    if chosen.ray is not None:
+        _write_ray_file(chosen.ray, models, chosen)
+        return
     from genus.serve.start import start
 
     start(models, chosen)
+
+
+def _write_ray_file(path: Path, models: tuple[Path, ...], chosen: Chosen) -> None:
+    from genus.core.errors import GenusError
+    from genus.core.progress import say
+    from genus.serve.models import find_models
+    from genus.serve.vllm_flags import bytes_of, write_ray_file
+
+    if chosen.engine != "vllm":
+        raise GenusError("--ray writes a file for vLLM on a cluster; add --engine vllm")
+    write_ray_file(path, find_models(models, bytes_of(chosen.weights)), chosen.weights, chosen.queue)
+    say(f"wrote {path}; on the cluster: serve run {path}")

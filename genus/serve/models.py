@@ -15,7 +15,7 @@ from genus.serve.errors import ApiError
 from genus.serve.process import Engine
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["Models", "Served", "find_models"]
+__all__ = ["Models", "Served", "find_models", "parameters_of"]
 
 _RESTARTS = 3  # of a model's engine by itself, in ten minutes
 
@@ -150,7 +150,7 @@ def find_models(paths: Sequence[Path], each_weight: float) -> list[Served]:
             name = folder.parent.name if folder.name == "model" else folder.resolve().name
             if name in found:
                 raise GenusError(f"{found[name].folder} and {folder} would both be called {name}; rename one")
-            found[name] = Served(name, folder, int(_parameters(folder) * each_weight))
+            found[name] = Served(name, folder, int(parameters_of(folder) * each_weight))
     return list(found.values())
 
 
@@ -166,7 +166,7 @@ def _is_model(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
-def _parameters(folder: Path) -> int:
+def parameters_of(folder: Path) -> int:
     """How many weights a folder holds, by the headers of its files."""
     count = 0
     for path in folder.glob("*.safetensors"):

@@ -15,10 +15,11 @@ from genus.engine.request import Event, Request
 from genus.serve.errors import ApiError
 from genus.serve.wire import event_from, line, request_to
 
-__all__ = ["Described", "Engine", "EngineProcess", "Job"]
+__all__ = ["DEATH", "Described", "Engine", "EngineProcess", "Job"]
 
 _LONGEST = 2**28  # bytes of a line: all scores of a long prompt with twenty alternatives each
-_DEATH = "the engine stopped unexpectedly; try again, and see the server's log should it happen again"
+DEATH = "the engine stopped unexpectedly; try again, and see the server's log should it happen again"
+"""What jobs are told whose engine died."""
 
 
 class Described(NamedTuple):
@@ -123,7 +124,7 @@ class EngineProcess:
         )
         assert self._process.stdout
         first = await self._process.stdout.readline()
-        said: dict[str, Any] = json.loads(first) if first.endswith(b"\n") else {"failed": _DEATH}
+        said: dict[str, Any] = json.loads(first) if first.endswith(b"\n") else {"failed": DEATH}
         if "failed" in said:
             await self._process.wait()
             raise GenusError(f"{self.folder.name} cannot be served ({said['failed']})")
@@ -208,7 +209,7 @@ class EngineProcess:
 
     def _fail(self) -> None:
         """It is dead: so is all that it was asked."""
-        death = ApiError(500, _DEATH, "engine_stopped")
+        death = ApiError(500, DEATH, "engine_stopped")
         while self.jobs:
             self.jobs.popitem()[1].tell(death)
         while self._answers:

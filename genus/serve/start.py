@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from genus.core.errors import GenusError
 from genus.core.memory import available_memory
@@ -15,8 +15,8 @@ from genus.serve.guard import Guard
 from genus.serve.keys import Keys, keys_of, new_key, read_keys
 from genus.serve.life import bind, serve
 from genus.serve.measures import Measures
-from genus.serve.models import Models, find_models
-from genus.serve.process import EngineProcess
+from genus.serve.models import Models, Served, find_models
+from genus.serve.process import Engine, EngineProcess
 from genus.serve.runs import Runs
 from genus.serve.site import Site
 from genus.serve.state import Settings, State
@@ -25,6 +25,7 @@ __all__ = ["start"]
 
 _KEY = "GENUS_API_KEY"
 _HERE = ("127.0.0.1", "localhost", "::1")
+_Engines = tuple[list[Served], Callable[[Served], Engine], int | None]  # as Models takes them
 _BYTES = {"fp32": 8.0, "bf16": 6.0, "int8": 5.1, "int4": 4.7}  # of a weight: as it is, and in the format that is read
 
 
@@ -34,15 +35,40 @@ def start(folders: Sequence[Path], chosen: Chosen) -> None:
     if chosen.host not in _HERE and chosen.keys is None and not os.environ.get(_KEY):
         raise GenusError(f"--host {chosen.host} is reached by others, so it needs --keys; make one with --new-key NAME")
     keys, shown = _keys(chosen)
-    served = find_models(folders, _BYTES[chosen.weights])
+    served, make, room = _vllm(folders, chosen, settings) if chosen.engine == "vllm" else _own(folders, chosen)
     for each in served:
         _ = each.tokenizer  # a damaged one is better found now
-    asyncio.run(_run(chosen, settings, keys, shown, served))
+    asyncio.run(_run(chosen, settings, keys, shown, Models(served, make, room)))
 
 
-async def _run(chosen: Chosen, settings: Settings, keys: Keys | None, shown: str | None, served: list[Any]) -> None:
+def _own(folders: Sequence[Path], chosen: Chosen) -> _Engines:
+    """Models and what answers for each: our own engine."""
+    if chosen.vllm is not None or chosen.vllm_flags:
+        raise GenusError("--vllm and --vllm-flags go with --engine vllm; add it, or leave them out")
+    served = find_models(folders, _BYTES[chosen.weights])
     room = int(0.7 * available_memory()) if chosen.memory is None else int(chosen.memory * 1e9)
-    models = Models(served, lambda each: EngineProcess(each.folder, chosen.weights), room)
+    return served, lambda each: EngineProcess(each.folder, chosen.weights), room
+
+
+def _vllm(folders: Sequence[Path], chosen: Chosen, settings: Settings) -> _Engines:
+    """The same with vLLM."""
+    from genus.serve import vllm_flags
+    from genus.serve.vllm import VllmEngine
+
+    served = find_models(folders, vllm_flags.bytes_of(chosen.weights))
+    command = vllm_flags.command_of(chosen.vllm)
+    caches = vllm_flags.cache_of(served, chosen.memory)
+    if chosen.memory is None:  # vLLM then takes what there is, so that one model is loaded at a time
+        served = [replace(each, bytes=1) for each in served]
+
+    def make(each: Served) -> Engine:
+        flags = vllm_flags.flags_of(chosen.weights, settings.queue, caches[each.name], chosen.vllm_flags)
+        return VllmEngine(each.folder, each.tokenizer, command, flags, chosen.weights)
+
+    return served, make, 1 if chosen.memory is None else None
+
+
+async def _run(chosen: Chosen, settings: Settings, keys: Keys | None, shown: str | None, models: Models) -> None:
     state = State(models, settings, Measures())
     site = Site()
     app = make_app(state, site, Runs(() if chosen.runs is None else (chosen.runs,)))
@@ -51,12 +77,12 @@ async def _run(chosen: Chosen, settings: Settings, keys: Keys | None, shown: str
     opened = bind(chosen.host, chosen.port)
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     url = f"http://{host}:{opened.getsockname()[1]}/"
-    say(f"serving {', '.join(each.name for each in served)} at {url}" + (f"#key={shown}" if shown else ""))
+    say(f"serving {', '.join(models.served)} at {url}" + (f"#key={shown}" if shown else ""))
     if shown:
         say(f"the key of this start: {shown}")
     if not site.built:
         say("the pages were not built on installation; the API works (make pages builds them)")
-    await serve(guarded, state, opened, served[0].name)
+    await serve(guarded, state, opened, next(iter(models.served)))
 
 
 def _keys(chosen: Chosen) -> tuple[Keys | None, str | None]:
