@@ -14,6 +14,7 @@ from genus.core.errors import GenusError
 
 if TYPE_CHECKING:
     import numpy as np
+    from llguidance._lib import JsonCompileOptions
     from numpy.typing import NDArray
 
     from genus.tokenizers.tokenizer import Tokenizer
@@ -25,7 +26,7 @@ _LONGEST = 2**16  # characters; with the library's own limits of states and symb
 _KEPT = 32  # compiled grammars
 _SAID = 300  # characters of the library's message
 # Between the parts of JSON, as llama.cpp has it: without an end to it, small models write spaces until max_tokens.
-_SPACES = {"whitespace_pattern": r" |\n{1,2}[ \t]{0,20}"}
+_SPACES: "JsonCompileOptions" = {"whitespace_pattern": r" |\n{1,2}[ \t]{0,20}"}
 
 
 @dataclass(frozen=True)
