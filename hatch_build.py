@@ -71,9 +71,7 @@ def compile_pages(ui: Path, out: Path) -> None:
     environment = {**os.environ, "PATH": path, "GENUS_PAGES_OUT": str(out.resolve())}
 
     def run(*command: str) -> None:
-        subprocess.run(
-            command, cwd=ui, env=environment, check=True, capture_output=True, text=True, timeout=MINUTES * 60
-        )
+        subprocess.run(command, cwd=ui, env=environment, check=True, capture_output=True, text=True, timeout=MINUTES * 60)
 
     if not installed(ui):
         run(*npm, "ci", "--omit=dev", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000")
