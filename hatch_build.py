@@ -107,8 +107,7 @@ def installed(ui: Path) -> bool:
 def reason(error: Exception) -> str:
     """The last line that says something, without a path or an address of this machine's."""
     if isinstance(error, subprocess.CalledProcessError):
-        program = "npm could not fetch what they need" if "ci" in error.cmd else "Vite failed"
-        return program
+        return "npm could not fetch what they need" if "ci" in error.cmd else "Vite failed"
     if isinstance(error, subprocess.TimeoutExpired):
         return f"that took more than {MINUTES} minutes"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,4 +1,4 @@
-"""A small server with the pages and the API that they use, answering by rote. It says what the real one would, and no more."""
+"""A small server with the pages and the API that they use, answering by rote what the real one would."""
 
 import json
 import math

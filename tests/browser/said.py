@@ -4,7 +4,8 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 WORDS = [
     " the", " people", " of", " government", " and", " liberty", " our", " nation", " shall", " in", ".", ",", " Congress",
-    " with", " great", " peace", " commerce", "\n", " union", " duty", "bytes:\\xe2\\x82", "bytes:\\xac", " citizens", " year",
+    " with", " great", " peace", " commerce", "\n", " union", " duty",
+    "bytes:\\xe2\\x82", "bytes:\\xac", " citizens", " year",
 ]  # fmt: skip
 
 ANSWERS = {

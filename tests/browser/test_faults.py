@@ -48,7 +48,7 @@ def test_playground(open_page, fault):
     page = open_page()
     page.get_by_label("Tokens at most, as a number").fill("8")
     once(page, COMPLETIONS, answer)
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     alert = page.locator(".work [role=alert]")
     alert.wait_for()
     for word in words:
@@ -89,7 +89,7 @@ def test_chat(open_page, fault, pretend):
 def test_offline_and_back(open_page):
     page = open_page()
     page.context.set_offline(True)
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     alert = page.locator(".work [role=alert]")
     alert.get_by_text("connection").wait_for()
     page.context.set_offline(False)
@@ -100,7 +100,7 @@ def test_offline_and_back(open_page):
 def test_the_key_is_asked_for(open_page, server):
     page = open_page()
     page.evaluate("sessionStorage.clear()")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Key").fill("wrong")
     page.keyboard.press("Enter")
@@ -115,7 +115,7 @@ def test_the_key_is_asked_for(open_page, server):
 def test_the_key_is_declined(open_page):
     page = open_page()
     page.evaluate("sessionStorage.clear()")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")
     page.locator(".work [role=alert]", has_text="key").wait_for()
@@ -160,7 +160,7 @@ WATCH = """() => {
 def test_first_token_is_shown_within_100_ms_of_its_arrival(open_page):
     page = open_page()
     page.evaluate(WATCH)
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.wait_for_function("window.shown")
     passed = page.evaluate("window.shown - window.arrived")
     print(f"first token shown {passed:.1f} ms after its arrival")

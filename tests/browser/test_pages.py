@@ -15,12 +15,12 @@ PAGES = ["playground", "compare", "chat", "runs", "runs/demo"]
 def fill(page, name):
     """Put something on a page, so that it is not judged empty."""
     if name == "playground":
-        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Generate", exact=True).click()
         page.get_by_text("64 tokens ·").wait_for()
         page.locator(".tokens .token").nth(3).click()
         page.locator(".candidates:not(.estimated) button:enabled").first.wait_for()
     elif name == "compare":
-        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Generate", exact=True).click()
         page.locator(".readings").wait_for()
     elif name == "chat":
         say(page, "maths, please")
@@ -41,7 +41,8 @@ def use_model(page, name):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_sound(open_page, pretend, tmp_path, name, width, scheme):
+@pytest.mark.usefixtures("pretend")
+def test_page_is_sound(open_page, tmp_path, name, width, scheme):
     """axe-core finds nothing, nothing is cut off at the side, and the page goes by the system's colours."""
     page = open_page("playground", viewport={"width": width, "height": 740}, color_scheme=scheme, reduced_motion="reduce")
     if name == "chat":
@@ -76,7 +77,7 @@ def test_compare_writes_side_by_side_and_reads_the_first(open_page, pretend):
     columns = page.locator(".columns section")
     for column, model in enumerate(["demo", "demo-early", "smollm2"]):
         columns.nth(column).get_by_label("Model").select_option(model)
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     reading = page.locator(".reading")
     reading.nth(1).wait_for()
     assert reading.count() == 2
@@ -175,7 +176,7 @@ def test_hostile_text_is_only_text(open_page, pretend):
     page = open_page("playground")
     use_model(page, HOSTILE)
     page.get_by_label("Prompt").fill(f"{HOSTILE}</textarea><script>alert(0)</script>")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.get_by_text("64 tokens ·").wait_for()
     page.locator(".tokens .token").nth(3).click()
     page.locator(".candidates:not(.estimated) button:enabled").first.wait_for()
@@ -190,6 +191,6 @@ def test_hostile_text_is_only_text(open_page, pretend):
     page.get_by_text("alert(9)").wait_for()
     assert page.locator(made).count() == 0
     page.evaluate("location.hash = '#/compare'")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.locator(".readings").wait_for()
     assert page.locator(made).count() == 0

@@ -15,7 +15,7 @@ def generate(page, count=20):
     field = page.get_by_label("Tokens at most, as a number")
     field.fill(str(count))
     field.press("Tab")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.get_by_text(f"{count} tokens ·").wait_for()
 
 
@@ -45,15 +45,15 @@ def test_stop_keeps_what_came_and_write_on_goes_on(open_page, pretend):
     pretend.pause = 0.05
     page = open_page()
     page.get_by_label("Tokens at most, as a number").fill("60")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.locator(TOKENS).nth(5).wait_for()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Generate").wait_for()
+    page.get_by_role("button", name="Generate", exact=True).wait_for()
     kept = page.locator(TOKENS).count()
     assert 6 <= kept < 60
     pretend.pause = 0.001
     page.get_by_role("button", name="Write on").click()
-    page.get_by_role("button", name="Generate").wait_for()
+    page.get_by_role("button", name="Generate", exact=True).wait_for()
     assert page.locator(TOKENS).count() == kept + 60
     last = [body for path, body in pretend.asked if path == "/v1/completions"][-1]
     assert isinstance(last["prompt"], list) and len(last["prompt"]) == 3 + kept

@@ -11,7 +11,7 @@ export interface Route {
 }
 
 export function readRoute(hash: string): Route {
-  const [, name = "", rest = ""] = /^#\/([^/]*)\/?(.*)$/.exec(hash) ?? [];
+  const [, name = "", rest = ""] = /^#\/([^/&]*)\/?([^&]*)/.exec(hash) ?? [];
   const page = PAGES.find((each) => each === name) ?? "playground";
   return { page, rest: decoded(rest) };
 }

@@ -23,5 +23,5 @@ export function count(value: number): string {
 export function short(value: number): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size < 0.001 || size >= 1e6 ? value.toExponential(2) : value.toLocaleString("en", { maximumSignificantDigits: 4 });
+  return size < 0.001 || size >= 1e6 ? value.toExponential(2).replace(/\.?0+e/, "e") : value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }

@@ -35,7 +35,7 @@ export function TokenText({ tokens, label }: { tokens: Shown[]; label: string })
         {tokens.map((token, place) => (
           <span
             key={place}
-            class={`token ${token.colour}${looked === place ? " here" : ""}`}
+            class={`token ${token.colour}${looked === place ? " here" : ""}${token.text.includes("\n") ? " breaks" : ""}`}
             role="button"
             aria-label={token.label}
             data-place={place}

@@ -86,7 +86,7 @@ function TokenView({ token, text, at, current, tabIndex }: TokenProps) {
   const share = token.logprob === null ? "" : percent(Math.exp(token.logprob));
   return (
     <span
-      class={`token ${probabilityClass(token.logprob)}${current ? " here" : ""}${token.byHand ? " chosen" : ""}`}
+      class={`token ${probabilityClass(token.logprob)}${current ? " here" : ""}${token.byHand ? " chosen" : ""}${text.includes("\n") ? " breaks" : ""}`}
       role="button"
       aria-label={`${spoken(token.name)}, ${share}`}
       title={`${visible(token.name)}  ${share}`}
