@@ -129,7 +129,7 @@ def test_chat_edits_regenerates_stops_and_remembers(open_page, pretend):
     say(page, "first")
     say(page, "second", ".turn.assistant >> nth=1")
     page.get_by_role("button", name="Edit").first.click()
-    page.get_by_label("Question").last.fill("other")
+    page.get_by_role("textbox", name="Question").fill("other")
     page.get_by_role("button", name="Ask again").click()
     page.get_by_text("You said: other").wait_for()
     assert page.locator(".turn.user").count() == 1

@@ -55,8 +55,8 @@ def test_stop_keeps_what_came_and_write_on_goes_on(open_page, pretend):
     page.get_by_role("button", name="Write on").click()
     page.get_by_role("button", name="Generate", exact=True).wait_for()
     assert page.locator(TOKENS).count() == kept + 60
-    last = [body for path, body in pretend.asked if path == "/v1/completions"][-1]
-    assert isinstance(last["prompt"], list) and len(last["prompt"]) == 3 + kept
+    first, last = [body for path, body in pretend.asked if path == "/v1/completions"]
+    assert isinstance(last["prompt"], list) and len(last["prompt"]) == len(first["prompt"].split()) + kept
 
 
 def test_hover_shows_ten_and_the_entropy(open_page):

@@ -60,7 +60,14 @@ function Compose() {
   const box = useRef<HTMLTextAreaElement>(null);
   const submit = (event: Event) => {
     event.preventDefault();
-    send();
+    if (writing.value) stop();
+    else send();
+  };
+  const enter = (event: KeyboardEvent) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    // Who types ahead does not mean to stop the answer.
+    if (!writing.value) send();
   };
   const fresh = current.value.turns.length === 0;
   useEffect(() => {
@@ -76,14 +83,12 @@ function Compose() {
         placeholder="Ask something"
         value={draft.value}
         onInput={(event) => (draft.value = event.currentTarget.value)}
-        onKeyDown={(event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && submit(event)}
+        onKeyDown={enter}
       />
       <div class="row">
-        {writing.value ? (
-          <button type="button" class="main" onClick={stop}>Stop</button>
-        ) : (
-          <button type="submit" class="main" disabled={!draft.value.trim() || !model.value}>Send</button>
-        )}
+        <button type="submit" class="main" disabled={!writing.value && (!draft.value.trim() || !model.value)}>
+          {writing.value ? "Stop" : "Send"}
+        </button>
         <button type="button" disabled={fresh || writing.value !== null} onClick={again}>Regenerate</button>
         {fresh && arriving.value === null && EXAMPLES.map((example) => (
           <button key={example} type="button" class="plain example" onClick={() => (draft.value = example)}>{example}</button>

@@ -27,7 +27,8 @@ export function Compare() {
 function Compose() {
   const submit = (event: Event) => {
     event.preventDefault();
-    void run();
+    if (writing.value) stop();
+    else void run();
   };
   return (
     <form class="compose" onSubmit={submit}>
@@ -42,11 +43,7 @@ function Compose() {
         onKeyDown={(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event)}
       />
       <div class="row">
-        {writing.value ? (
-          <button type="button" class="main" onClick={stop}>Stop</button>
-        ) : (
-          <button type="submit" class="main" disabled={!model.value}>Generate</button>
-        )}
+        <button type="submit" class="main" disabled={!model.value}>{writing.value ? "Stop" : "Generate"}</button>
         <label class="seed">
           <span>Seed</span>
           <input type="number" step="1" value={seed.value} onChange={takeSeed} />

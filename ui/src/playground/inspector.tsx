@@ -76,18 +76,18 @@ function CandidateRow({ row, rank, most, written }: { row: Row; rank: number; mo
       <button
         type="button"
         class={`candidate${row.kept ? "" : " cut"}${written ? " written" : ""}`}
-        aria-label={`${said}${written ? ", written here" : ""}. Branch with it`}
         disabled={row.token === null}
         onClick={() => takeCandidate(place.value, rank)}
       >
-        <span class="rank">{(rank + 1) % 10}</span>
-        <span class="piece">{visible(row.name)}</span>
-        <span class="bars">
+        <span class="unseen">{`${said}${written ? ", written here" : ""}. Branch with it`}</span>
+        <span class="rank" aria-hidden="true">{(rank + 1) % 10}</span>
+        <span class="piece" aria-hidden="true">{visible(row.name)}</span>
+        <span class="bars" aria-hidden="true">
           <span class="bar raw" style={{ width: `${(100 * raw) / most}%` }} />
           <span class="bar after" style={{ width: `${(100 * row.probability) / most}%` }} />
         </span>
-        <span class="share">{percent(raw)}</span>
-        <span class="share strong">{row.kept ? percent(row.probability) : "cut"}</span>
+        <span class="share" aria-hidden="true">{percent(raw)}</span>
+        <span class="share strong" aria-hidden="true">{row.kept ? percent(row.probability) : "cut"}</span>
       </button>
     </li>
   );

@@ -35,7 +35,8 @@ export function Playground() {
 function Compose() {
   const submit = (event: Event) => {
     event.preventDefault();
-    generate();
+    if (writing.value) stop();
+    else generate();
   };
   return (
     <form class="compose" onSubmit={submit}>
@@ -72,11 +73,8 @@ function Examples() {
 function Actions() {
   return (
     <div class="row">
-      {writing.value ? (
-        <button type="button" class="main" onClick={stop}>Stop</button>
-      ) : (
-        <button type="submit" class="main" disabled={!model.value} title="Ctrl+Enter">Generate</button>
-      )}
+      {/* One button for both, so that the focus stays on it. */}
+      <button type="submit" class="main" disabled={!model.value} title="Ctrl+Enter">{writing.value ? "Stop" : "Generate"}</button>
       <button type="button" disabled={!branch.value} onClick={regenerate}>Regenerate</button>
       <button type="button" disabled={!past.value.length} onClick={undo}>Undo</button>
       <span class="gap" />
