@@ -90,15 +90,19 @@ function CopyButtons() {
   };
   return (
     <>
-      <button type="button" class="plain" onClick={() => void copy(snippet(asCurl), "curl command")}>Copy as curl</button>
-      <button type="button" class="plain" onClick={() => void copy(snippet(asPython), "Python program")}>Copy as Python</button>
+      <span class="quiet">Copy as</span>
+      <button type="button" class="plain" aria-label="Copy as curl" onClick={() => void copy(snippet(asCurl), "curl command")}>curl</button>
+      <button type="button" class="plain" aria-label="Copy as Python" onClick={() => void copy(snippet(asPython), "Python program")}>
+        Python
+      </button>
       <button
         type="button"
         class="plain"
+        aria-label="Copy as text"
         disabled={!branch.value}
         onClick={() => void copy(`${branch.value?.prompt}${texts.value.join("")}`, "Text")}
       >
-        Copy text
+        text
       </button>
     </>
   );
