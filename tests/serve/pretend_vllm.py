@@ -75,7 +75,7 @@ def said(body, index):
     while len(tokens) < max(1, body["max_tokens"]):
         token = (token + index + 1) % VOCAB
         tokens.append(token)
-        if token in body["stop_token_ids"]:
+        if token in body.get("stop_token_ids", ()):
             return tokens, "stop", token
     return tokens, "length", None
 
