@@ -23,6 +23,8 @@ bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
 	.venv-bench/bin/python bench/pretrain.py --family gpt2
 	.venv-bench/bin/python bench/pretrain.py --family llama
 
+clients: .venv-clients/.ready .venv-litellm/.ready ## Install the clients that tests of the server run, each in its environment.
+
 docs: $(VENV)/.ready ## Write docs/cli.md, the table of docs/recipes.md, and the tables and diagrams of docs/lineage, anew from the code itself.
 	$(VENV)/bin/python -m genus.cli.document docs/cli.md docs/recipes.md docs/lineage/*.md
 
@@ -44,4 +46,15 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	.venv-bench/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-.PHONY: help setup demo test check bench docs
+.venv-clients/.ready: tests/serve/requirements-clients.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --requirement tests/serve/requirements-clients.txt
+	touch $@
+
+.venv-litellm/.ready: tests/serve/requirements-litellm.txt tests/serve/requirements-litellm-needs.txt
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install --quiet --requirement tests/serve/requirements-litellm-needs.txt
+	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/serve/requirements-litellm.txt
+	touch $@
+
+.PHONY: help setup demo test check bench clients docs

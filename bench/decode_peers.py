@@ -69,7 +69,7 @@ class Genus:
     def beside(self, prompts: Prompts, new: int) -> Answer:
         """Seconds a token of the first prompt's text, alone and while the second is read; and until the second's token.
 
-        Alone is the mean of before and after, as a longer text takes longer.
+        Alone is the mean of before and after, as a longer text takes longer. Means on both sides: a hiccup counts for both.
         """
         self.engine.forget()
         long: dict[int, list[int]] = {}
@@ -87,8 +87,7 @@ class Genus:
         later = [self._step(said) for _ in range(new)]
         if not self.engine.abort(short):
             raise ValueError("the text ended before the long prompt was read; take a shorter --long")
-        both = (statistics.median(alone) + statistics.median(later)) / 2
-        return {"alone": both, "beside": reading / max(1, told), "reading": reading}
+        return {"alone": statistics.mean([*alone, *later]), "beside": reading / max(1, told), "reading": reading}
 
     def gap(self, prompts: Prompts, tokens: Sequence[int]) -> Answer:
         """How much the logits of two tokens differ after a text."""

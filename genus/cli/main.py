@@ -41,7 +41,6 @@ COMMANDS = {
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
     "compare": "Explain how two models differ, field by field.",
-    "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "verify": "Prove that a model folder survives a save, and that transformers reads it alike.",
     "import": "Make a model folder from a package, the hub, a GGUF file, an archive or a folder.",
 }

@@ -24,6 +24,8 @@ _Kind = Literal["json_schema", "regex", "lark"]
 _LONGEST = 2**16  # characters; with the library's own limits of states and symbols, what a grammar can cost
 _KEPT = 32  # compiled grammars
 _SAID = 300  # characters of the library's message
+# Between the parts of JSON, as llama.cpp has it: without an end to it, small models write spaces until max_tokens.
+_SPACES: Any = {"whitespace_pattern": r" |\n{1,2}[ \t]{0,20}"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Grammars:
         try:
             match grammar.kind:
                 case "json_schema":  # read and written again, because the library pastes it into a larger text as it is
-                    source = LLMatcher.grammar_from_json_schema(json.dumps(json.loads(grammar.text)))
+                    source = LLMatcher.grammar_from_json_schema(json.dumps(json.loads(grammar.text)), _SPACES)
                 case "regex":
                     source = LLMatcher.grammar_from_regex(grammar.text)
                 case _:

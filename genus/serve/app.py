@@ -53,7 +53,7 @@ def _add_posts(app: FastAPI, state: State) -> None:
         ("/v1/detokenize", DetokenizeBody, lambda _, body: tokens.detokenize(state, body)),
     ]
     for path, kind, endpoint in posts:
-        content = {"application/json": {"schema": kind.model_json_schema()}}
+        content = {"application/json": {"schema": _schema(kind)}}
         for alias in (path, path.removeprefix("/v1")):
             app.add_api_route(
                 alias,
@@ -63,6 +63,23 @@ def _add_posts(app: FastAPI, state: State) -> None:
                 response_model=None,
                 openapi_extra={"requestBody": {"content": content, "required": True}},
             )
+
+
+def _schema(kind: type[BaseModel]) -> dict[str, Any]:
+    """A body's schema with nothing to look up: pydantic's references mean its own root, and not that of openapi.json."""
+    said = kind.model_json_schema()
+    parts = said.pop("$defs", {})
+
+    def put_in(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put_in(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        name = str(value.get("$ref", "")).rpartition("/")[2]
+        return put_in(parts[name]) if name else {key: put_in(each) for key, each in value.items()}
+
+    inlined: dict[str, Any] = put_in(said)
+    return inlined
 
 
 def _add_models(app: FastAPI, state: State) -> None:

@@ -35,12 +35,13 @@ async def embeddings(http: HttpRequest, state: State, body: EmbeddingBody) -> di
         return {"object": "list", "data": data, "model": opened.served.name, "usage": usage}
 
 
-def _unit(vector: list[float]) -> list[float]:
+def _unit(vector: list[float]) -> bytes:
+    """The vector at length 1, as floats of 32 bits: so that both forms of the answer say the same numbers."""
     length = math.hypot(*vector) or 1.0
-    return [value / length for value in vector]
+    return struct.pack(f"<{len(vector)}f", *(value / length for value in vector))
 
 
-def _written(vector: list[float], body: EmbeddingBody) -> list[float] | str:
+def _written(vector: bytes, body: EmbeddingBody) -> list[float] | str:
     if body.encoding_format != "base64":
-        return vector
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+        return list(struct.unpack(f"<{len(vector) // 4}f", vector))
+    return base64.b64encode(vector).decode()

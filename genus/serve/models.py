@@ -125,7 +125,7 @@ class Models:
         """Stop the models that were not used for longest, until this one fits."""
         while self.room is not None:
             loaded = [each for each in self.served.values() if each.engine is not None and each is not served]
-            if sum(each.bytes for each in loaded) + served.bytes <= self.room:
+            if not loaded or sum(each.bytes for each in loaded) + served.bytes <= self.room:
                 return
             idle = sorted((each for each in loaded if not each.busy), key=lambda each: each.used)
             if not idle:

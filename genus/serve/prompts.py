@@ -11,6 +11,7 @@ from genus.serve.state import Opened
 __all__ = ["check_stream", "encoded", "prompts_of", "room"]
 
 _MOST_PROMPTS = 2048
+_CONTEXT = "this model's maximum context length is"  # OpenAI's words, by which clients know it (litellm, LangChain)
 _LONG = 10_000  # characters, from which on the server's loop does not wait for the tokenizer
 
 
@@ -52,7 +53,7 @@ def room(opened: Opened, length: int, wanted: int | None, most: int | None, fiel
     elif most is not None and wanted > most:
         raise ApiError(400, f"{field} = {wanted} is more than this server's {most}; ask for fewer", "invalid_value", field)
     if wanted > left:
-        message = f"the context is {context} tokens, and {length} of the prompt and {wanted} to come are more; shorten one"
+        message = f"{_CONTEXT} {context} tokens, and {length} of the prompt and {wanted} to come are more; shorten one"
         raise ApiError(400, message, "context_length_exceeded", field)
     return wanted
 
@@ -72,5 +73,5 @@ def _check(opened: Opened, ids: list[int], name: str) -> None:
             message = f"{name}[{index}] = {token} is not a token id; ids go from 0 to {described.vocab - 1}"
             raise ApiError(400, message, "invalid_value", f"{name}[{index}]")
     if len(ids) > described.context:
-        message = f"{name} has {len(ids)} tokens and the context is {described.context}; shorten it"
+        message = f"{name} has {len(ids)} tokens and {_CONTEXT} {described.context}; shorten it"
         raise ApiError(400, message, "context_length_exceeded", name)

@@ -1,15 +1,16 @@
 """From what a person chose to a server that runs."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from genus.core.errors import GenusError
 from genus.core.memory import available_memory
 from genus.core.progress import say
 from genus.serve.app import make_app
+from genus.serve.chosen import Chosen
 from genus.serve.guard import Guard
 from genus.serve.keys import Keys, keys_of, new_key, read_keys
 from genus.serve.life import bind, serve
@@ -20,61 +21,41 @@ from genus.serve.runs import Runs
 from genus.serve.site import Site
 from genus.serve.state import Settings, State
 
-__all__ = ["Start", "start"]
+__all__ = ["start"]
 
+_KEY = "GENUS_API_KEY"
 _HERE = ("127.0.0.1", "localhost", "::1")
 _Engines = tuple[list[Served], Callable[[Served], Engine], int | None]  # as Models takes them
 _BYTES = {"fp32": 8.0, "bf16": 6.0, "int8": 5.1, "int4": 4.7}  # of a weight: as it is, and in the format that is read
 
 
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """What was chosen: see `genus serve --help`."""
-
-    models: Sequence[Path]
-    host: str = "127.0.0.1"
-    port: int = 8000
-    weights: str = "fp32"
-    runs: Sequence[Path] = ()
-    keys: Path | None = None
-    key: str | None = None
-    no_keys: bool = False
-    memory: float | None = None
-    origins: Sequence[str] = ()
-    engine: str = "genus"
-    vllm: str | None = None
-    vllm_flags: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-def start(chosen: Start) -> None:
+def start(folders: Sequence[Path], chosen: Chosen) -> None:
     """Serve until told to stop. Raises GenusError before anything listens when the choice cannot work."""
-    settings = Settings(**chosen.settings)
-    here = chosen.host in _HERE
-    if not here and chosen.keys is None and chosen.key is None:
+    settings = Settings(queue=chosen.queue, timeout=chosen.timeout, drain=chosen.drain, most_tokens=chosen.max_tokens)
+    if chosen.host not in _HERE and chosen.keys is None and not os.environ.get(_KEY):
         raise GenusError(f"--host {chosen.host} is reached by others, so it needs --keys; make one with --new-key NAME")
     keys, shown = _keys(chosen)
-    served, make, room = _vllm(chosen, settings) if chosen.engine == "vllm" else _own(chosen)
+    served, make, room = _vllm(folders, chosen, settings) if chosen.engine == "vllm" else _own(folders, chosen)
     for each in served:
         _ = each.tokenizer  # a damaged one is better found now
     asyncio.run(_run(chosen, settings, keys, shown, Models(served, make, room)))
 
 
-def _own(chosen: Start) -> _Engines:
+def _own(folders: Sequence[Path], chosen: Chosen) -> _Engines:
     """Models and what answers for each: our own engine."""
     if chosen.vllm is not None or chosen.vllm_flags:
         raise GenusError("--vllm and --vllm-flags go with --engine vllm; add it, or leave them out")
-    served = find_models(chosen.models, _BYTES[chosen.weights])
+    served = find_models(folders, _BYTES[chosen.weights])
     room = int(0.7 * available_memory()) if chosen.memory is None else int(chosen.memory * 1e9)
     return served, lambda each: EngineProcess(each.folder, chosen.weights), room
 
 
-def _vllm(chosen: Start, settings: Settings) -> _Engines:
+def _vllm(folders: Sequence[Path], chosen: Chosen, settings: Settings) -> _Engines:
     """The same with vLLM."""
     from genus.serve import vllm_flags
     from genus.serve.vllm import VllmEngine
 
-    served = find_models(chosen.models, vllm_flags.bytes_of(chosen.weights))
+    served = find_models(folders, vllm_flags.bytes_of(chosen.weights))
     command = vllm_flags.command_of(chosen.vllm)
     caches = vllm_flags.cache_of(served, chosen.memory)
     if chosen.memory is None:  # vLLM then takes what there is, so that one model is loaded at a time
@@ -87,12 +68,12 @@ def _vllm(chosen: Start, settings: Settings) -> _Engines:
     return served, make, 1 if chosen.memory is None else None
 
 
-async def _run(chosen: Start, settings: Settings, keys: Keys | None, shown: str | None, models: Models) -> None:
+async def _run(chosen: Chosen, settings: Settings, keys: Keys | None, shown: str | None, models: Models) -> None:
     state = State(models, settings, Measures())
     site = Site()
-    app = make_app(state, site, Runs(chosen.runs))
+    app = make_app(state, site, Runs(() if chosen.runs is None else (chosen.runs,)))
     hosts = {"localhost", "127.0.0.1", "::1"} if chosen.host in _HERE else None
-    guarded = Guard(app, settings, keys, public=site.files, origins=chosen.origins, hosts=hosts)
+    guarded = Guard(app, settings, keys, public=site.files, origins=chosen.origin, hosts=hosts)
     opened = bind(chosen.host, chosen.port)
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     url = f"http://{host}:{opened.getsockname()[1]}/"
@@ -104,7 +85,7 @@ async def _run(chosen: Start, settings: Settings, keys: Keys | None, shown: str 
     await serve(guarded, state, opened, next(iter(models.served)))
 
 
-def _keys(chosen: Start) -> tuple[Keys | None, str | None]:
+def _keys(chosen: Chosen) -> tuple[Keys | None, str | None]:
     """Who may ask, and the key that was made for this start, if one was."""
     if chosen.no_keys:
         if chosen.host not in _HERE:
@@ -112,5 +93,7 @@ def _keys(chosen: Start) -> tuple[Keys | None, str | None]:
         return None, None
     if chosen.keys is not None:
         return read_keys(chosen.keys), None
-    made = chosen.key or new_key()
-    return keys_of({"environment" if chosen.key else "start": made}), None if chosen.key else made
+    if given := os.environ.get(_KEY):
+        return keys_of({"environment": given}), None
+    made = new_key()
+    return keys_of({"start": made}), made

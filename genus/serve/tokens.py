@@ -25,7 +25,8 @@ async def tokenize(state: State, body: TokenizeBody) -> dict[str, Any]:
             prompt = body.add_generation_prompt is not False
             ids = await encoded(lambda said: tokenizer.encode_chat(said, prompt), messages_of(body.messages))
         elif body.prompt is not None:
-            ids = await encoded(tokenizer.encode, body.prompt)
+            # special tokens in a text are plain text; but a client that has a name alone asks for its id, as lm-eval does
+            ids = await encoded(tokenizer.encode, body.prompt, body.prompt in tokenizer.special_names)
             ids = ids if body.add_special_tokens is False else [*tokenizer.start, *ids]
         else:
             raise ApiError(400, "give a prompt or messages", "invalid_value", "prompt")

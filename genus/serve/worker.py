@@ -10,6 +10,7 @@ import os
 import queue
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,8 @@ def _listen(inbox: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
 
 
 def fingerprint(folder: Path, weights: str) -> str:
-    """The same for the same files of a model in the same format."""
-    digest = hashlib.sha256(weights.encode())
+    """The same for what answers alike: a model's files, the format they are read in, and this version of the engine."""
+    digest = hashlib.sha256(f"{weights} {version('genus')}".encode())
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -66,18 +66,20 @@ def render(template: str, messages: Any, **variables: Any) -> str:
     return str(answer["text"])
 
 
-def render_safely(template: str, messages: Any, specials: Sequence[str], **variables: Any) -> str:
-    """`render`, with BREAK inside each of the `specials` that a message spells, so that they differ from the template's.
+def render_safely(template: str, said: Mapping[str, Any], specials: Sequence[str], **variables: Any) -> str:
+    """`render`, with BREAK inside each of the `specials` that `said` spells, so that they differ from the template's.
+
+    `said` are the variables that people write: "messages", and perhaps "tools".
 
     A template may also join a special token out of harmless parts. So the chat is rendered a second time with a BREAK after
     every character that could begin one; where the two disagree about special tokens, the second is taken.
     """
     pattern = pattern_of(specials)
-    messages = _broken(messages, pattern)
-    text = render(template, messages, **variables)
-    strict = _broken(messages, re.compile("|".join({re.escape(name[:1]) for name in specials}) or "(?!)"))
-    if strict != messages:
-        safe = render(template, strict, **variables)
+    said = _broken(said, pattern)
+    text = render(template, **said, **variables)
+    strict = _broken(said, re.compile("|".join({re.escape(name[:1]) for name in specials}) or "(?!)"))
+    if strict != said:
+        safe = render(template, **strict, **variables)
         if pattern.findall(text) != pattern.findall(safe):
             return safe
     return text

@@ -106,13 +106,14 @@ class Tokenizer:
         """The default chat template, in Jinja, if the files have one."""
         return chat.template_of(self._config, self._files.get("chat_template.jinja"))
 
-    def encode_chat(self, messages: Any, add_generation_prompt: bool = True) -> list[int]:
-        """The ids of a chat as its template writes it. What stands in a message is text: it can forge no special token.
+    def encode_chat(self, messages: Any, add_generation_prompt: bool = True, tools: Any = None) -> list[int]:
+        """The ids of a chat as its template writes it. What stands in messages or tools is text and forges no special token.
 
-        `messages` are mappings with "role" and "content". Raises GenusError naming the first that is not.
+        `messages` are mappings with "role" and "content", `tools` mappings as OpenAI's API has them. Raises GenusError
+        naming the first message that is none.
         """
-        text = self._render(messages, add_generation_prompt)
-        guarded = chat.BREAK in text or self._normalises_to_special(messages)
+        text = self._render(messages, add_generation_prompt, tools)
+        guarded = chat.BREAK in text or self._normalises_to_special([*messages, *(tools or ())])
         return self._encode(self._guarded if guarded else self._marked, [text], True)[0]
 
     @cached_property
@@ -136,13 +137,14 @@ class Tokenizer:
     def _special_pattern(self) -> re.Pattern[str]:
         return chat.pattern_of(self.special_names)
 
-    def _render(self, messages: Any, add_generation_prompt: bool) -> str:
+    def _render(self, messages: Any, add_generation_prompt: bool, tools: Any = None) -> str:
         if not self.chat_template:
             raise GenusError("this tokenizer has no chat template; give it a chat_template.jinja, or use plain text")
         named = {name: _content(token) for name, token in self._config.items() if name.endswith("_token")}
         variables: dict[str, Any] = {name: token for name, token in named.items() if isinstance(token, str)}
         variables["add_generation_prompt"] = add_generation_prompt
-        return chat.render_safely(self.chat_template, messages, self.special_names, **variables)
+        said = {"messages": messages} if tools is None else {"messages": messages, "tools": tools}
+        return chat.render_safely(self.chat_template, said, self.special_names, **variables)
 
     def _normalises_to_special(self, messages: Any) -> bool:
         text = json.dumps(messages, ensure_ascii=False).encode("utf-8", "replace").decode()

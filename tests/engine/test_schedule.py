@@ -411,7 +411,7 @@ def test_a_right_guess_saves_a_step():
         said = run(Engine(model, guesses=guesses), requests)
         assert said == [{0: tuple(i % 5 for i in range(11, 41))}]
         steps.append(len(model.reads))
-    assert steps == [30, 1 + 5]  # the prompt's, and then 6 tokens a step
+    assert steps == [30, 1 + 6]  # the prompt's, then 2 guesses, 4, and 5 from there on
 
 
 TOKENS = st.integers(0, 3)
