@@ -50,11 +50,12 @@ class Runs:
 
 def _described(name: str, path: Path) -> dict[str, Any]:
     latest = (_lines(path / "metrics.jsonl", 0, tail=True)[0] or [{}])[-1]
-    steps = _begun(path).get("steps")
+    begun = _begun(path)
+    steps, stage = begun.get("steps"), begun.get("stage", "pretrain")
     step = latest.get("step", 0)
     state = _state(path, isinstance(steps, int) and step >= steps)
     updated = int((path / "metrics.jsonl").stat().st_mtime)
-    return {"id": name, "name": name, "state": state, "step": step, "steps": steps, "updated": updated}
+    return {"id": name, "name": name, "stage": stage, "state": state, "step": step, "steps": steps, "updated": updated}
 
 
 def _state(path: Path, complete: bool) -> Literal["running", "finished", "stopped"]:
