@@ -188,3 +188,18 @@ def test_f21_many_grammars_do_not_pile_up(grammars):
     for number in range(100):
         grammars.start(Grammar("regex", f"a{number}b"))
     assert grammars._compiled.cache_info().currsize <= 32
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_space_between_the_parts_of_json_has_an_end(grammars, seed):
+    """Without one, a model that likes spaces writes them until max_tokens."""
+    state, spaces = grammars.start(Grammar("json_schema", json.dumps(SCHEMA))), OURS.encode(" \n\t")
+    generator, said = torch.Generator().manual_seed(seed), []
+    while not state.stopped:
+        logits = 2 * torch.randn(1, ROWS, generator=generator)
+        logits[:, spaces] += 9
+        (token,) = choose(logits, [Row(Sampling(), seed, position=len(said), said=said, grammar=state)])
+        state.advance(token)
+        said.append(token)
+        assert len(said) < 1000
+    jsonschema.validate(json.loads(OURS.decode(said)), SCHEMA)
