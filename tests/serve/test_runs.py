@@ -28,14 +28,8 @@ def run(tmp_path):
 def test_what_is_told_of_a_run(run):
     runs = Runs((run.parent,))
     (listed,) = runs.listed()
-    assert listed | {"updated": 0} == {
-        "id": "first",
-        "name": "first",
-        "state": "stopped",
-        "step": 2,
-        "steps": 20,
-        "updated": 0,
-    }
+    expected = {"id": "first", "name": "first", "stage": "pretrain", "state": "stopped", "step": 2, "steps": 20}
+    assert listed == expected | {"updated": listed["updated"]}
     told = runs.told("first")
     assert [each["step"] for each in told["metrics"]] == [1, 2]
     assert told["samples"] == [{"step": 2, "text": "<b>We</b> the"}] and told["logbook"] == "# first\n"
