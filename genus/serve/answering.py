@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from genus.engine.request import Event, Request
 from genus.serve.errors import ApiError, body_of
@@ -96,13 +96,14 @@ class _Run:
         told, about = self.told, self._about(self.told.chunk_object)
         if told.asked.usage:
             about["usage"] = None
+        begun = json.dumps(about)[:-1] + ', "choices": ['  # the same in all chunks, so it is written once
         try:
             with self._watched():
                 for choice in told.head():
-                    yield json.dumps(about | {"choices": [choice]})
+                    yield f"{begun}{json.dumps(choice)}]}}"
                 async for index, event, piece in self._heard(events):
                     for choice in told.chunks(index, self.choices[index], piece, event):
-                        yield json.dumps(about | {"choices": [choice]})
+                        yield f"{begun}{json.dumps(choice)}]}}"
         except ApiError as error:
             self.log["error"] = error.message
             yield json.dumps(body_of(error))
@@ -151,19 +152,35 @@ class _Stream(EventSourceResponse):
     """Server-sent events over what a request uses, which is let go however it ends."""
 
     def __init__(self, lines: AsyncIterator[str], stack: contextlib.AsyncExitStack, send_timeout: float) -> None:
-        self.lines, self.stack = lines, stack
-        super().__init__(
-            ({"data": line} async for line in lines),
-            sep="\n",
-            ping=_PING,
-            send_timeout=send_timeout,
-            headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
-        )
+        self.lines, self.stack, self.patience = lines, stack, send_timeout
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(({"data": line} async for line in lines), sep="\n", ping=_PING, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        since: float | None = None  # the client takes nothing
+        watch: asyncio.TimerHandle | None = None  # one a stream; the library's own would be one a message
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task
+
+        async def timed(message: Message) -> None:
+            nonlocal since
+            since = loop.time()
+            await send(message)
+            since = None
+
+        def look() -> None:
+            nonlocal watch
+            if since is not None and loop.time() - since > self.patience:
+                task.cancel()
+            else:
+                watch = loop.call_later(self.patience / 2, look)
+
+        look()
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, timed)
         finally:
+            if watch is not None:
+                watch.cancel()
             with contextlib.suppress(RuntimeError):  # it is just being read, by what was cancelled
                 await self.lines.aclose()  # type: ignore[attr-defined]
             await self.stack.aclose()

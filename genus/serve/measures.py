@@ -57,6 +57,7 @@ class Watch:
         self.began = time.monotonic()
         self.first: float | None = None
         self.tokens = 0
+        self._generated = measures.generated.labels(model)  # looked up once, as it counts every token
         measures.prompt_tokens.labels(model).inc(prompt_tokens)
 
     def count(self, tokens: int) -> None:
@@ -65,7 +66,7 @@ class Watch:
             self.first = time.monotonic()
             self.measures.first.labels(self.model).observe(self.first - self.began)
         self.tokens += tokens
-        self.measures.generated.labels(self.model).inc(tokens)
+        self._generated.inc(tokens)
 
     def finish(self, reason: str) -> None:
         """A choice ended."""
