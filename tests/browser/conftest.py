@@ -86,7 +86,7 @@ def open_page(browser: Any, server: Served) -> Iterator[Any]:
         contexts.append(context)
         context.route("**/*", route)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(10_000 if server.pretend else 60_000)  # a real model may have to load first
         page.on("dialog", lambda dialog: (trouble.append(f"a dialog said {dialog.message}"), dialog.dismiss()))
         page.on("pageerror", lambda error: trouble.append(f"a program failed: {error}"))
         page.on("console", note)

@@ -1,6 +1,7 @@
 """F42: what goes wrong is said (role=alert), what came stays, and Retry works. And how soon things are on the page."""
 
 import json
+import time
 
 import pytest
 
@@ -21,6 +22,14 @@ def error(status, message="it said why", headers=None):
 
 def stream(text):
     return {"status": 200, "headers": {"Content-Type": "text/event-stream"}, "body": text}
+
+
+def until(page, expression, seconds=10):
+    """Wait until it is true. Playwright's own way evaluates text in the page, which the content policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"not within {seconds} s: {expression}"
+        page.wait_for_timeout(20)
 
 
 HALF = chunk(1, " half", prompt_token_ids=[0]) + chunk(2, " kept")
@@ -104,7 +113,7 @@ def test_the_key_is_asked_for(open_page, server):
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Key").fill("wrong")
     page.keyboard.press("Enter")
-    page.wait_for_function("sessionStorage.getItem('genus.key') === 'wrong'")
+    until(page, "sessionStorage.getItem('genus.key') === 'wrong'")
     dialog.get_by_label("Key").wait_for()
     dialog.get_by_label("Key").fill(server.key)
     dialog.get_by_role("button", name="Use this key").click()
@@ -136,7 +145,7 @@ def test_first_paint_within_a_second(open_page, server):
     page = open_page()
     page.reload()
     page.get_by_label("Prompt").wait_for()
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+    until(page, "performance.getEntriesByName('first-contentful-paint').length > 0")
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(f"first contentful paint after {paint:.0f} ms")
     assert paint < 1000
@@ -162,7 +171,7 @@ def test_first_token_is_shown_within_100_ms_of_its_arrival(open_page):
     page = open_page()
     page.evaluate(WATCH)
     page.get_by_role("button", name="Generate", exact=True).click()
-    page.wait_for_function("window.shown")
+    until(page, "window.shown > 0")
     passed = page.evaluate("window.shown - window.arrived")
     print(f"first token shown {passed:.1f} ms after its arrival")
     assert passed < 100

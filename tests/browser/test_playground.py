@@ -85,7 +85,23 @@ def test_a_slider_shows_at_once_what_it_cuts(open_page, pretend):
     asked = [body for path, body in pretend.asked if path == "/v1/candidates"]
     assert len(asked) <= 2, "the slider asks when it stands still, not at each step"
     assert asked[-1]["top_k"] == 3
-    assert asked[-1]["prompt_length"] == 3
+    assert asked[-1]["resumed"] == 2
+
+
+def test_a_server_that_cannot_resume_is_asked_without(open_page, pretend):
+    """As vLLM, which refuses `resumed` beside a seed."""
+    refusal = {"error": {"message": "vLLM cannot go on with a seed", "type": "x", "param": "resumed", "code": None}}
+
+    def refuse(route):
+        refused = "resumed" in route.request.post_data_json
+        route.fulfill(status=400, body=json.dumps(refusal)) if refused else route.fallback()
+
+    page = open_page()
+    generate(page)
+    page.route("**/v1/completions", refuse)
+    page.get_by_role("button", name="Write on").click()
+    page.get_by_text("40 tokens ·").wait_for()
+    assert page.locator(".work [role=alert]").count() == 0
 
 
 def test_a_candidate_branches_and_undo_goes_back(open_page, pretend):
@@ -98,7 +114,7 @@ def test_a_candidate_branches_and_undo_goes_back(open_page, pretend):
     page.locator(".candidates button").filter(has=page.get_by_text(name, exact=True)).click()
     page.get_by_text("25 tokens ·").wait_for()
     asked = next(body for path, body in pretend.asked if path == "/v1/completions")
-    assert len(asked["prompt"]) == 3 + 5
+    assert (len(asked["prompt"]), asked["resumed"]) == (3 + 5, 5)
     assert page.locator(f"{TOKENS}.chosen").count() == 1
     assert page.locator(".branches li li").count() == 1
     page.locator(".branches .line button").first.click()

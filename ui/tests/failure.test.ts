@@ -37,6 +37,11 @@ describe("failureOf", () => {
     expect((await failureOf(error(400, "temperature is out of range"))).meantForCompletions).toBe(false);
   });
 
+  it("names the field that was wrong", async () => {
+    const body = { error: { message: "no", param: "resumed" } };
+    expect((await failureOf(new Response(JSON.stringify(body), { status: 400 }))).field).toBe("resumed");
+  });
+
   it("reads a TypeError of fetch as no connection", () => {
     expect(asFailure(new TypeError("Failed to fetch")).kind).toBe("network");
   });

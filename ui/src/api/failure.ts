@@ -9,6 +9,8 @@ export class Failure extends Error {
     readonly status = 0,
     /** Seconds after which the server wants to be asked again. */
     readonly retryAfter: number | null = null,
+    /** The field of the request that was wrong, where the server says so. */
+    readonly field = "",
   ) {
     super(message);
   }
@@ -44,9 +46,10 @@ export function asFailure(error: unknown): Failure {
 }
 
 export async function failureOf(response: Response): Promise<Failure> {
-  const message = (await messageOf(response)) || `The server answered ${response.status} ${response.statusText}`.trim();
+  const told = await errorOf(response);
+  const message = told.message || `The server answered ${response.status} ${response.statusText}`.trim();
   const retryAfter = secondsUntil(response.headers.get("Retry-After"));
-  return new Failure(kindOf(response.status), message, response.status, retryAfter);
+  return new Failure(kindOf(response.status), message, response.status, retryAfter, told.param);
 }
 
 function kindOf(status: number): FailureKind {
@@ -56,14 +59,15 @@ function kindOf(status: number): FailureKind {
   return status >= 500 ? "server" : "refused";
 }
 
-async function messageOf(response: Response): Promise<string> {
+async function errorOf(response: Response): Promise<{ message: string; param: string }> {
   const text = await response.text().catch(() => "");
   try {
     const body = JSON.parse(text);
     const message = body?.error?.message ?? body?.detail;
-    return typeof message === "string" ? message : "";
+    const param = body?.error?.param;
+    return { message: typeof message === "string" ? message : "", param: typeof param === "string" ? param : "" };
   } catch {
-    return "";
+    return { message: "", param: "" };
   }
 }
 

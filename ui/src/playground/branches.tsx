@@ -34,14 +34,14 @@ function List({ branches }: { branches: Branch[] }) {
 }
 
 function Line({ branch }: { branch: Branch }) {
-  const text = spell(branch.tokens.map((token) => token.name)).join("").replace(/\s+/g, " ").trim();
+  const text = spell(branch.tokens.slice(branch.chosen).map((token) => token.name)).join("").replace(/\s+/g, " ").trim();
   const place = branch.parent === null ? "" : `${branch.at + 1}`;
   const label = text.slice(0, LONGEST) || "…";
   return (
     <div class="line">
       <button type="button" class="plain" aria-current={tree.value.selected === branch.id ? "true" : undefined} onClick={() => choose(branch.id)}>
         {place && <span class="figures" title={`leaves at token ${place}`}>{place}</span>}
-        {branch.chosen > 0 && <b>{visible(branch.tokens[0].name)} </b>}
+        {branch.chosen > 0 && <b>{visible(branch.tokens[0].name)}{" "}</b>}
         <span>{label}</span>
       </button>
       <button type="button" class="plain remove" aria-label={`Remove the branch ${label.slice(0, 20)}`} onClick={() => discard(branch.id)}>×</button>

@@ -32,7 +32,8 @@ const where = computed(() => {
   return {
     model: from?.model ?? model.value,
     prompt: known.length ? [...known, ...tokens] : (from?.prompt ?? prompt.value),
-    ...(known.length ? { prompt_length: known.length } : {}),
+    // The penalties count these as written, not as asked.
+    ...(known.length && tokens.length ? { resumed: tokens.length } : {}),
   };
 });
 

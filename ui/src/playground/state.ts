@@ -2,7 +2,7 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import { type Piece, streamCompletion, type Token, tokenize } from "../api/completions";
-import { asFailure, type Failure, wasStopped } from "../api/failure";
+import { asFailure, Failure, wasStopped } from "../api/failure";
 import { model } from "../api/models";
 import { DEFAULTS, drawSeed, samplingFields, type Settings, TOLD } from "../api/settings";
 import { spell } from "../api/spelling";
@@ -111,13 +111,26 @@ async function write(id: number): Promise<void> {
   failure.value = null;
   beginTelling();
   try {
-    for await (const piece of streamCompletion(requestFor(id), controller.signal)) add(id, piece);
+    await read(id, controller.signal);
     endTelling("Done.");
   } catch (error) {
     if (!wasStopped(error) && writing.value === controller) failure.value = asFailure(error);
     endTelling(wasStopped(error) ? "Stopped." : "");
   } finally {
     if (writing.value === controller) writing.value = null;
+  }
+}
+
+/** Whether the server can go on with a seed after tokens that it is given; vLLM cannot, and says so once. */
+let resumes = true;
+
+async function read(id: number, stop: AbortSignal): Promise<void> {
+  try {
+    for await (const piece of streamCompletion(requestFor(id), stop)) add(id, piece);
+  } catch (error) {
+    if (!resumes || !(error instanceof Failure) || error.field !== "resumed") throw error;
+    resumes = false;
+    await read(id, stop);
   }
 }
 
@@ -133,6 +146,8 @@ function requestFor(id: number): object {
   return {
     model,
     prompt: promptTokens.length ? [...promptTokens, ...tokens] : prompt,
+    // Penalties and randomness go on as if the text had never ended.
+    ...(resumes && promptTokens.length && tokens.length ? { resumed: tokens.length } : {}),
     ...samplingFields(settings.value),
     max_tokens: maxTokens,
     seed,

@@ -57,6 +57,8 @@ export function Curves({ metrics }: { metrics: Metric[] }) {
 
 function SmallChart({ title, field, unit, metrics, x }: (typeof SMALL)[number] & { metrics: Metric[]; x: string }) {
   const data = useMemo(() => columnsOf(metrics, axis.value, [field]), [metrics, field, axis.value]);
+  // Runs of earlier versions did not write all of them.
+  if (!data[0].length) return null;
   return <Chart title={title} unit={unit} x={x} height={150} logarithmic={false} data={data} curves={[{ label: "", colour: "accent" }]} />;
 }
 
