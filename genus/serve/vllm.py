@@ -223,7 +223,9 @@ def _described(folder: Path, weights: str) -> Described:
     from genus.models.weights import read_spec
 
     spec, family = read_spec(folder)
-    return Described(spec.context, spec.vocab, parameters_of(folder), family.name, fingerprint(folder, f"vllm {weights}"))
+    return Described(
+        spec.context, spec.vocab, parameters_of(folder), family.name, fingerprint(folder, f"vllm {weights}"), weights
+    )
 
 
 def _figures(text: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What crosses between the server and an engine's process: lines of JSON, of token ids, numbers and short texts."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from genus.engine.grammar import Grammar
@@ -18,10 +18,12 @@ def line(message: dict[str, Any]) -> bytes:
 
 def request_to(request: Request) -> dict[str, Any]:
     """A request as JSON can say it."""
-    said = asdict(request)
-    said["ends"] = sorted(request.ends)
-    said["sampling"]["logit_bias"] = list(request.sampling.logit_bias.items())
-    return said
+    grammar = request.sampling.grammar
+    sampling = _fields(request.sampling) | {
+        "logit_bias": list(request.sampling.logit_bias.items()),
+        "grammar": None if grammar is None else _fields(grammar),
+    }
+    return _fields(request) | {"ends": sorted(request.ends), "sampling": sampling}
 
 
 def request_from(said: dict[str, Any]) -> Request:
@@ -47,6 +49,11 @@ def event_from(said: dict[str, Any]) -> Event:
     found = said.get("candidates")
     shown = None if found is None else Candidates(found[0], found[1], tuple(tuple(each) for each in found[2]))
     return Event(**{**said, **scores, "tokens": tuple(said.get("tokens", ())), "candidates": shown})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Of a dataclass, as they are: asdict would copy every token."""
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def _scores(said: Any) -> tuple[TokenScore, ...]:
