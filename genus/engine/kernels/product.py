@@ -16,6 +16,7 @@ from genus.engine.kernels import simd
 from genus.engine.kernels.simd import add, fma, load, splat, store, word
 
 __all__ = [
+    "CLAIMED",
     "GROUP",
     "PAIR",
     "compiled",
@@ -32,6 +33,9 @@ PAIR = 32
 """Rows of a matrix in two panels; a product has all of a pair."""
 GROUP = 32
 """Columns of a row that share a scale."""
+CLAIMED = 15
+"""Which word of a computation counts the pairs that threads have taken."""
+_SHARES = 8  # of a thread: fewer are held up longer, more ask more often
 SIX = 6
 """Rows of x that share what is read of a panel: with two sums each they fill 12 of AVX2's 16 registers."""
 
@@ -250,11 +254,20 @@ def _linear(form: str, scales_of: Any, read: Any) -> Any:
 
     @compiled_for(form)
     def linear(op, rows, panel_bytes, scale_bytes):
-        """y = bias + x weight^T (+ residual); see program.linear_op."""
+        """y = bias + x weight^T (+ residual); see program.linear_op.
+
+        Threads take shares of the panels as they come to them, so that one that other work holds up delays the rest little.
+        """
         x, x_step, weight, scales, bias = word(op, 2), word(op, 3), word(op, 4), word(op, 5), word(op, 6)
         y, y_step, residual, columns, pairs = word(op, 7), word(op, 8), word(op, 9), word(op, 10), word(op, 11)
-        last = rows % SIX
-        for index in range(pairs * simd.thread() // simd.threads(), pairs * (simd.thread() + 1) // simd.threads()):
+        last, share = rows % SIX, 1 + pairs // (_SHARES * simd.threads())
+        index = end = 0
+        while True:
+            if index == end:
+                index = simd.claim(op + 8 * CLAIMED, share)
+                end = min(index + share, pairs)
+            if index >= pairs:
+                break
             panel, scale = weight + 2 * index * panel_bytes, scales + 2 * index * scale_bytes
             pair, start = (panel, scale, panel + panel_bytes, scale + scale_bytes), bias + 4 * PAIR * index
             for first in range(0, rows if last > 2 else rows - last, SIX):
@@ -269,6 +282,7 @@ def _linear(form: str, scales_of: Any, read: Any) -> Any:
                 two((here, x_step), pair, columns, start, (y + at, y_step), more)
             elif last == 1:
                 one(here, pair, columns, start, y + at, more)
+            index += 1
 
     return linear
 

@@ -15,7 +15,7 @@ import numpy as np
 from genus.engine.kernels import product, simd
 from genus.engine.kernels.attention import attend
 from genus.engine.kernels.pointwise import ACTIVATIONS, activate, gather, norm, rotate
-from genus.engine.kernels.product import compiled_for
+from genus.engine.kernels.product import CLAIMED, compiled_for
 from genus.engine.kernels.simd import word
 
 __all__ = ["At", "Format", "Op", "activate_op", "attend_op", "gather_op", "linear_op", "norm_op", "rotate_op", "run"]
@@ -25,7 +25,7 @@ At = tuple[int, int]
 """Some rows: address, and bytes from row to row."""
 Op = list[int]
 """A computation: its kind, whether threads wait for each other after it, and what its kernel reads, in that order."""
-_WORDS = 16
+_WORDS = CLAIMED + 1  # the last counts what threads have taken of it
 _LINEAR, _NORM, _ROTATE, _ATTEND, _ACTIVATE, _GATHER = range(6)
 
 
@@ -137,4 +137,5 @@ def table(ops: Sequence[Op]) -> "np.ndarray[Any, Any]":
 
 def run(form: Format, ops: "np.ndarray[Any, Any]", rows: int, step: int = 0) -> None:
     """Do computations for so many rows; `step` is the address of what changes from step to step, see engine/attending.py."""
+    ops[:, CLAIMED] = 0
     simd.run(_PROGRAMS[form], ops.ctypes.data, len(ops), rows, step)

@@ -92,6 +92,16 @@ def prefetch(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def claim(typing: Any, address: Any, count: Any) -> Any:
+    """Add to a whole number that all threads see, and give what it was: who asks next gets the next share of work."""
+
+    def make(b: Any, v: Any) -> Any:
+        return b.atomic_rmw("add", b.inttoptr(v[0], ir.IntType(64).as_pointer()), v[1], "monotonic")
+
+    return _raw(make, types.int64, types.int64, types.int64)
+
+
+@intrinsic
 def load_bf16(typing: Any, address: Any) -> Any:
     """Eight bf16, the upper halves of floats."""
 
