@@ -492,9 +492,16 @@ def test_a_full_queue_is_a_rate_limit_that_heals(client: openai.OpenAI, server: 
 
 def test_what_nobody_waits_for_is_given_up(client: openai.OpenAI, server: Running) -> None:
     begun = server.figure("genus:request_aborted_total", model_name="plain")
-    options: dict[str, Any] = {"model": "plain", "prompt": PROMPT, "max_tokens": 480, "n": 8}
+    end = json.loads(server.get("/tokenizer_info?model=plain")[1])["eos_token_id"]
+    options: dict[str, Any] = {
+        "model": "plain",
+        "prompt": PROMPT,
+        "max_tokens": 480,
+        "n": 32,
+        "logit_bias": {str(end): -100},
+    }
     with pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.3).completions.create(**options)
+        client.with_options(timeout=0.1).completions.create(**options)
     server.wait_for("genus:request_aborted_total", begun + 1, model_name="plain")
     stream = client.completions.create(**options, stream=True)
     next(iter(stream))
