@@ -163,7 +163,7 @@ class _Server:
             began = time.perf_counter()
             assert (await client.get("/health")).status_code == 200
             waits.append(time.perf_counter() - began)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
         return waits
 
     def at_rest(self) -> bool:

@@ -5,14 +5,13 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from genus.engine.request import Event, Request
 from genus.serve.errors import ApiError, body_of
@@ -92,7 +91,7 @@ class _Run:
                 pass
         return self._about(self.told.object) | {"choices": self.told.whole(self.choices), "usage": self._usage()}
 
-    async def stream(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncIterator[str]:
+    async def stream(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[str]:
         told, about = self.told, self._about(self.told.chunk_object)
         if told.asked.usage:
             about["usage"] = None
@@ -148,48 +147,56 @@ class _Run:
         return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
 
 
-class _Stream(EventSourceResponse):
-    """Server-sent events over what a request uses, which is let go however it ends."""
+class _Stream(Response):
+    """Server-sent events over what a request uses, which is let go however it ends.
 
-    def __init__(self, lines: AsyncIterator[str], stack: contextlib.AsyncExitStack, send_timeout: float) -> None:
+    Our own, as a library's costs as much as all else that a token passes here, and would watch slow clients by a timer a
+    token.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, lines: AsyncGenerator[str], stack: contextlib.AsyncExitStack, send_timeout: float) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
         self.lines, self.stack, self.patience = lines, stack, send_timeout
-        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        super().__init__(({"data": line} async for line in lines), sep="\n", ping=_PING, headers=headers)
+        self.sending, self.since = False, time.monotonic()  # a message is on its way, or none is, since then
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        since: float | None = None  # the client takes nothing
-        watch: asyncio.TimerHandle | None = None  # one a stream; the library's own would be one a message
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task
-
-        async def timed(message: Message) -> None:
-            nonlocal since
-            since = loop.time()
-            await send(message)
-            since = None
-
-        def look() -> None:
-            nonlocal watch
-            if since is not None and loop.time() - since > self.patience:
-                task.cancel()
-            else:
-                watch = loop.call_later(self.patience / 2, look)
-
-        look()
+        writing = asyncio.create_task(self._write(send))
+        tasks = (writing, asyncio.create_task(_gone(receive)))
         try:
-            await super().__call__(scope, receive, timed)
+            while not (await asyncio.wait(tasks, timeout=min(_PING, self.patience) / 2, return_when="FIRST_COMPLETED"))[0]:
+                silent = time.monotonic() - self.since
+                if self.sending and silent > self.patience:
+                    break
+                if not self.sending and silent > _PING:
+                    await self._send(send, ": still there\n\n")
         finally:
-            if watch is not None:
-                watch.cancel()
-            with contextlib.suppress(RuntimeError):  # it is just being read, by what was cancelled
-                await self.lines.aclose()  # type: ignore[attr-defined]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await self.lines.aclose()
             await self.stack.aclose()
+        if not writing.cancelled():
+            writing.result()
+
+    async def _write(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for line in self.lines:
+            await self._send(send, f"data: {line}\n\n")
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send, text: str) -> None:
+        self.sending, self.since = True, time.monotonic()
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        self.sending, self.since = False, time.monotonic()
 
 
 async def unless_gone(http: HttpRequest, work: Awaitable[T]) -> T:
     """The result of some work, which is cancelled when the client goes."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.create_task(_gone(http))
+    gone = asyncio.create_task(_gone(http.receive))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -202,6 +209,6 @@ async def unless_gone(http: HttpRequest, work: Awaitable[T]) -> T:
             await task
 
 
-async def _gone(http: HttpRequest) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

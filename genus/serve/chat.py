@@ -125,7 +125,7 @@ class _Chat:
         self.readers = [CallReader(tools) for _ in range(body.n or 1)]
 
     def choice(self, index: int) -> Choice:
-        return Choice(self.tokenizer)
+        return Choice(self.tokenizer if self.body.logprobs else None)
 
     def head(self) -> Iterable[dict[str, Any]]:
         for index in range(len(self.readers)):

@@ -89,7 +89,8 @@ class _Completion:
         self.prompts: dict[int, Sequence[TokenScore]] = {}  # number of a prompt -> its scores, which its first choice brings
 
     def choice(self, index: int) -> Choice:
-        return Choice(self.tokenizer, len(self.texts[index // self.best_of]))
+        told = self.body.logprobs is not None or self.body.return_token_ids
+        return Choice(self.tokenizer if told else None, len(self.texts[index // self.best_of]))
 
     def head(self) -> Iterable[dict[str, Any]]:
         return ()

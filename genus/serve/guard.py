@@ -25,6 +25,7 @@ __all__ = ["Guard", "error_response", "log_line"]
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _OPEN = {"/health"}  # no key: what asks is a supervisor
+_UNTOLD = {("/health", 200), ("/ready", 200), ("/metrics", 200)}  # asked every few seconds: not logged while all is well
 _HEADS = 100  # lines in a request's head; uvicorn counts their bytes
 _CSP = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 _HEADERS = {
@@ -82,7 +83,8 @@ class Guard:
                 await error_response(error)(scope, receive, told)
         finally:
             log |= {"method": scope["method"], "path": scope["path"][:200], "status": told.status}
-            log_line({"time": round(began, 3), "seconds": round(time.time() - began, 4), **log})
+            if (scope["path"], told.status) not in _UNTOLD:
+                log_line({"time": round(began, 3), "seconds": round(time.time() - began, 4), **log})
 
     def _check(self, request: Request, log: dict[str, Any]) -> None:
         """Raise ApiError for a request that goes no further."""

@@ -25,38 +25,45 @@ class Piece(NamedTuple):
 
 
 class Choice:
-    """One choice of a request in the making. `start` is where its text begins, in characters."""
+    """One choice of a request in the making. `start` is where its text begins, in characters.
 
-    def __init__(self, tokenizer: Tokenizer, start: int = 0) -> None:
+    Without a tokenizer, its tokens are not told: to place each costs as much as all else here.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, start: int = 0) -> None:
         self.text, self.start = "", start
         self.finish: str | None = None
         self.generated = 0  # tokens, those of a stop string too
         self.total = 0.0  # of log-probabilities, where they are asked for
         self.tokens: list[Placed] = []  # those that make the text
         self.prompt_scores: tuple[TokenScore, ...] = ()
-        self._decoder = StreamDecoder(tokenizer)
+        self._decoder = StreamDecoder(tokenizer) if tokenizer else None
         self._written = 0  # characters that the tokens so far make
         self._held: list[Placed] = []  # tokens whose text is not out, which may turn out to be a stop string
 
     def add(self, event: Event) -> Piece:
         """Take what the engine said; what of it may be told."""
-        scores = event.scores or (None,) * len(event.tokens)
-        for token, score in zip(event.tokens, scores, strict=True):
-            self._held.append(Placed(token, self.start + self._written, score))
-            self._written += len(self._decoder.add(token))
-            self.total += (score.log_prob or 0.0) if score else 0.0
+        self.total += sum(score.log_prob or 0.0 for score in event.scores)
         self.generated += len(event.tokens)
         self.prompt_scores = self.prompt_scores or event.prompt_scores
         self.text += event.text
         self.finish = event.finish
+        return Piece(event.text, self._placed(self._decoder, event) if self._decoder else [])
+
+    def _placed(self, decoder: StreamDecoder, event: Event) -> list[Placed]:
+        """The tokens whose text is out."""
+        scores = event.scores or (None,) * len(event.tokens)
+        for token, score in zip(event.tokens, scores, strict=True):
+            self._held.append(Placed(token, self.start + self._written, score))
+            self._written += len(decoder.add(token))
         end, cut = self.start + len(self.text), False
         if event.finish is not None:
-            self._written += len(self._decoder.flush())
+            self._written += len(decoder.flush())
             cut = len(self.text) < self._written  # at a stop string
         out = [held for held in self._held if held.start < end or (event.finish is not None and not cut)]
         self._held = [held for held in self._held if held.start >= end] if event.finish is None else []
         self.tokens += out
-        return Piece(event.text, out)
+        return out
 
     @property
     def mean(self) -> float:

@@ -45,10 +45,14 @@ def event_to(event: Event, job: int) -> dict[str, Any]:
 
 def event_from(said: dict[str, Any]) -> Event:
     """The event again, of the job as its request."""
-    scores = {name: _scores(said.get(name, ())) for name in ("scores", "prompt_scores")}
-    found = said.get("candidates")
-    shown = None if found is None else Candidates(found[0], found[1], tuple(tuple(each) for each in found[2]))
-    return Event(**{**said, **scores, "tokens": tuple(said.get("tokens", ())), "candidates": shown})
+    told = {**said, "tokens": tuple(said.get("tokens", ()))}
+    for name in ("scores", "prompt_scores"):
+        if name in said:
+            told[name] = _scores(said[name])
+    if "candidates" in said:
+        entropy, kept, likeliest = said["candidates"]
+        told["candidates"] = Candidates(entropy, kept, tuple(tuple(each) for each in likeliest))
+    return Event(**told)
 
 
 def _fields(value: Any) -> dict[str, Any]:
