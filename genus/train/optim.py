@@ -17,11 +17,12 @@ def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
 
     Muon takes the matrices of the blocks, which map hidden states to hidden states, and AdamW the rest.
     """
-    named = {name: parameter for name, parameter in model.named_parameters() if not name.endswith("bias")}
+    learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    named = {name: parameter for name, parameter in learned.items() if not name.endswith("bias")}
     inner = {name for name, parameter in named.items() if ".blocks." in name and parameter.dim() >= 2}
     inner = {name for name in inner if ".router." not in name} if optim.kind == "muon" else set()
     kinds: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in learned.items():
         kinds.setdefault((parameter.dim() >= 2, name in inner), []).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": parameters, "weight_decay": optim.weight_decay if decays else 0.0, "orthogonal": orthogonal}

@@ -40,7 +40,7 @@ __all__ = ["Phase", "train"]
 
 # A run may move, and its shards, whose content may not change; how it is looked after and spread may.
 _FREE = frozenset(
-    {"out", "shards", "micro_batch", "tensorboard"}
+    {"out", "shards", "model", "micro_batch", "tensorboard"}
     | {f"recovery.{field.name}" for field in fields(RecoveryRecipe)}
     | {f"energy.{field.name}" for field in fields(Energy)}
     | {f"parallel.{field.name}" for field in fields(Parallel)}
@@ -61,11 +61,15 @@ class Phase:
     prepare: Callable[[Any], list[Any]]  # a batch of the loader -> micro-batches on the device
     loss: Loss
     pace: Pace
-    validate: Callable[[], float]
+    validate: Callable[
+        [], Mapping[str, float]
+    ]  # "validation_loss" and what else there is; nothing where nothing is held out
     sample: Callable[[], str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     bf16: bool = False  # whether the steps compute in it
     ranks: Ranks = field(default_factory=Ranks)
+    unit: str = "tokens"  # what the pace counts
+    whole: int = 1  # steps that are one piece of work: a run can be saved after a multiple of them alone
 
     @property
     def steps(self) -> int:
@@ -137,7 +141,7 @@ class _Run:
             *([f"environment: {'; '.join(self.changed)}"] if self.changed else []),
             *([f"processes: {self.ranks}"] if self.ranks.many else []),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
-            f"to do: {self.phase.pace.tokens(steps):,} tokens in {steps:,} steps, {parameters:,} parameters",
+            f"to do: {self.phase.pace.tokens(steps):,} {self.phase.unit} in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
         ]
         totals = self._totals if self.ranks.first else str
@@ -153,7 +157,7 @@ class _Run:
         with stop_requests() as stopping, progress("training", self.phase.steps, self.state.step) as update:
             while self._train(stopping, update):
                 pass
-        say(f"trained on {self._seen():,} tokens in {duration(self.seconds)}")
+        say(f"trained on {self._seen():,} {self.phase.unit} in {duration(self.seconds)}")
 
     def _train(self, stopping: Callable[[], bool], update: Callable[[float, str], None]) -> bool:
         """Train to the last step, or until a spike makes the run go back: then give True."""
@@ -175,7 +179,7 @@ class _Run:
             if self.recovery.leaves(step):
                 self._go_back(step)
                 return True
-            if step.number == self.state.step:  # else the next is running, and there is nothing to save
+            if step.number == self.state.step and step.number % phase.whole == 0:  # else there is nothing whole to save
                 stop, last = self.ranks.any(stopping()), step.number == phase.steps
                 if stop or last or _due(step.number, self.recipe.every.checkpoint):
                     self._save()
@@ -231,13 +235,13 @@ class _Run:
         """One line of the metrics for a step that took `spent` seconds."""
         record: dict[str, Any] = {
             "step": step.number,
-            "tokens": self._seen(step.number),
+            self.phase.unit: self._seen(step.number),
             "loss": step.loss,
             "lr": step.lr,
             "gradient_norm": step.gradient_norm,
             "seconds": round(self.seconds, 3),
-            "tokens_per_second": round(step.weight / spent, 1),
-            "mfu": self._mfu(step.weight / spent),
+            f"{self.phase.unit}_per_second": round(self._speed(step, spent), 1),
+            "mfu": self._mfu(self._speed(step, spent)),
             "skipped": self.state.guard.skipped,
             **_flat(step.stats),
         }
@@ -255,11 +259,14 @@ class _Run:
         flop, peak = self.phase.facts.get("flop"), self.machine.get("matmul_flops")  # the first rank alone measures
         return round(flop * speed / (peak * self.ranks.world), 4) if flop and peak else None
 
+    def _speed(self, step: Step, spent: float) -> float:
+        return (self._seen(step.number) - self._seen(step.number - 1)) / spent
+
     def _note(self, step: Step, spent: float) -> str:
         """For the live bar."""
-        speed = step.weight / spent
+        speed = self._speed(step, spent)
         mfu = self._mfu(speed)
-        return f"loss {step.loss:.3f} {speed:,.0f} tokens/s" + (f" MFU {mfu:.0%}" if mfu else "")
+        return f"loss {step.loss:.3f} {speed:,.0f} {self.phase.unit}/s" + (f" MFU {mfu:.0%}" if mfu else "")
 
     def _tell_spike(self, step: Step) -> None:
         what = f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}"
@@ -271,29 +278,32 @@ class _Run:
         step, every = self.state.step, self.recipe.every
         ends = step in (0, self.phase.steps)
         if (ends or _due(step, every.validate)) and self.metrics.last("validation_loss") < step:
-            loss = self.phase.validate()
+            found = self.phase.validate()
             self.energy.save()
-            self._write({"step": step, "tokens": self._seen(), "validation_loss": loss, **self.energy.kwh})
-            self._note_held_out(loss)
+            if found:
+                self._write({"step": step, self.phase.unit: self._seen(), **found, **self.energy.kwh})
+                self._note_held_out(found)
         if self.phase.sample and (ends or _due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
-            self.samples.write({"step": step, "tokens": self._seen(), "text": text})
+            self.samples.write({"step": step, self.phase.unit: self._seen(), "text": text})
             line = " ".join(text.split())
             say(f"[{step}/{self.phase.steps}] {line}")
             self.logbook.write("sample", f"step {step:,} {quoted(line[:120])}")
 
-    def _note_held_out(self, loss: float) -> None:
-        tokens, seconds = self._seen() - self.timed[0], self.seconds - self.timed[1]
+    def _note_held_out(self, found: Mapping[str, float]) -> None:
+        seen, seconds, unit = self._seen() - self.timed[0], self.seconds - self.timed[1], self.phase.unit
         self.timed = self._seen(), self.seconds
-        speed = f", {tokens / seconds:,.0f} tokens/s since the last" if tokens else ""
-        self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} tokens, loss {loss:.4f}{speed}")
+        speed = f", {seen / seconds:,.0f} {unit}/s since the last" if seen else ""
+        told = ", ".join(f"{name.removeprefix('validation_')} {value:.4f}" for name, value in found.items())
+        self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} {unit}, {told}{speed}")
 
     def _totals(self) -> str:
         """Of all starts of the run; the arithmetic beside the peak of this machine."""
         speed = self._seen() / self.seconds
         skipped = self.state.guard.skipped
-        text = f"{self._seen():,} tokens in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
-        text += f", {speed:,.0f} tokens/s"
+        unit = self.phase.unit
+        text = f"{self._seen():,} {unit} in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
+        text += f", {speed:,.0f} {unit}/s"
         if "flop" in self.phase.facts:
             used, precision = self.phase.facts["flop"] * speed, self.machine["precision"]
             text += f", {used / 1e9:,.1f} GFLOP/s, MFU {self._mfu(speed):.0%} of the matrix product in {precision}"
