@@ -32,7 +32,7 @@ from genus.train.run import Phase, train
 from genus.train.schedule import Pace
 from genus.train.tune_recipe import Tuning
 
-__all__ = ["Opened", "Tuned", "fingerprint", "open_start", "set_dropout", "to_torch", "tune", "write_language_model"]
+__all__ = ["Opened", "Tuned", "Work", "fingerprint", "open_start", "set_dropout", "to_torch", "tune", "write_language_model"]
 
 
 class Opened(NamedTuple):
@@ -61,6 +61,19 @@ class Tuned:
     write: Callable[[Path], None]
     sample: Callable[[], str] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    work: "Work | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How a phase goes that is not so many times over its examples: see run.Phase."""
+
+    loader: Any
+    pace: Any
+    unit: str
+    whole: int = 1
+    rates: Mapping[str, float] = field(default_factory=dict)
+    notes: Callable[[], Mapping[str, float]] = dict
 
 
 def open_start(folder: Path, dropout: float = 0.0) -> Opened:
@@ -98,7 +111,7 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     if recipe.lora.rank:
         add_lora(tuned.model, recipe.lora.parts, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout)
     bf16 = use_bf16(recipe.precision, device)
-    batch = min(recipe.batch, recipe.epochs * len(tuned.source))
+    work = tuned.work or _over_examples(recipe, tuned.source)
 
     def loss(examples: Any) -> Scored:
         with autocast(device, bf16):
@@ -106,15 +119,18 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
 
     phase = Phase(
         model=tuned.model.to(device).train(),
-        loader=Loader(tuned.source, batch),
+        loader=work.loader,
         prepare=partial(_micro_batches, size=recipe.micro_batch, prepare=tuned.prepare),
         loss=loss,
-        pace=Pace(batch, Ramp(), 1, recipe.epochs * len(tuned.source)),
+        pace=work.pace,
         validate=partial(_aside, tuned.model, tuned.validate),
         sample=tuned.sample,
         facts=dict(tuned.facts),
         bf16=bf16,
-        unit="examples",
+        unit=work.unit,
+        whole=work.whole,
+        rates=work.rates,
+        notes=work.notes,
     )
     train(recipe, phase, device, restart)
     if recipe.lora.rank:
@@ -122,6 +138,12 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     with new_folder(recipe.out / "model") as folder:
         tuned.write(folder)
     return recipe.out / "model"
+
+
+def _over_examples(recipe: Tuning, source: Source) -> Work:
+    """So many epochs, in a new order each."""
+    batch = min(recipe.batch, recipe.epochs * len(source))
+    return Work(loader=Loader(source, batch), pace=Pace(batch, Ramp(), 1, recipe.epochs * len(source)), unit="examples")
 
 
 def write_language_model(folder: Path, opened: Opened, card: str) -> None:
