@@ -9,11 +9,13 @@ from typing import NamedTuple
 from genus.align.encoding import answer_example, encode_answer, encode_prompt
 from genus.core.errors import GenusError
 from genus.core.progress import say
-from genus.data.comparisons import Comparison, Prompt, read_comparisons
+from genus.data.chats import read_chats
+from genus.data.comparisons import Comparison, Demonstration, Prompt, read_comparisons
 from genus.data.examples import Example
+from genus.data.records import Wrong
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["Ranked", "encode_comparisons", "find_comparisons", "pairs_of", "split_by_prompt"]
+__all__ = ["Ranked", "encode_comparisons", "find_comparisons", "find_demonstrations", "pairs_of", "split_by_prompt"]
 
 
 class Ranked(NamedTuple):
@@ -29,17 +31,34 @@ class Ranked(NamedTuple):
         return tuple(int(example.learned.sum()) for example in self.examples)
 
 
-def find_comparisons(sources: Iterable[str]) -> list[Comparison]:
+def find_comparisons(sources: Iterable[str], wrong: Wrong = "refuse") -> list[Comparison]:
     """All of files (JSON lines) and feedback stores (a database's file or URL)."""
     found: list[Comparison] = []
     for source in sources:
-        if "://" in source or source.endswith((".db", ".sqlite", ".sqlite3")):
+        if _is_store(source):
             from genus.align.feedback import Feedback
 
             found += Feedback.open(source).comparisons()
         else:
-            found += read_comparisons(Path(source))
+            found += read_comparisons(Path(source), wrong)
     return found
+
+
+def find_demonstrations(sources: Iterable[str], wrong: Wrong = "refuse") -> list[Demonstration]:
+    """Answers that people wrote, of files of chats and of feedback stores."""
+    found: list[Demonstration] = []
+    for source in sources:
+        if _is_store(source):
+            from genus.align.feedback import Feedback
+
+            found += Feedback.open(source).demonstrations()
+        else:
+            found += [Demonstration(chat.prompt, chat.answer) for chat in read_chats(Path(source), wrong)]
+    return found
+
+
+def _is_store(source: str) -> bool:
+    return "://" in source or source.endswith((".db", ".sqlite", ".sqlite3"))
 
 
 def split_by_prompt(comparisons: Sequence[Comparison], share: float, seed: int) -> tuple[list[Comparison], list[Comparison]]:

@@ -48,9 +48,11 @@ def train_dpo(recipe: Dpo, restart: bool = False) -> Path:
     Raises GenusError before any work for what does not fit.
     """
     opened, device = open_start(recipe.model, recipe.dropout), pick_device()
-    found = find_comparisons(recipe.comparisons)
+    found = find_comparisons(recipe.comparisons, recipe.wrong)
     parts = (
-        (found, find_comparisons(recipe.held_out)) if recipe.held_out else split_by_prompt(found, recipe.share, recipe.seed)
+        (found, find_comparisons(recipe.held_out, recipe.wrong))
+        if recipe.held_out
+        else split_by_prompt(found, recipe.share, recipe.seed)
     )
     most = min(recipe.max_tokens or opened.context, opened.context)
     network = opened.network.to(device)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from genus.core.errors import GenusError
+from genus.data.records import Wrong
 from genus.train.recipe import Every, Optim, Recovery
 from genus.train.tune_recipe import Course, Tuning
 
@@ -21,6 +22,8 @@ class Reward(Tuning):
     """The same to measure on; by default a share of `comparisons` by prompt."""
     share: float = 0.1
     """That share, where `held_out` is empty."""
+    wrong: Wrong = "refuse"
+    """What a record of a file that cannot be used leads to: refuse stops before any work, skip leaves it out."""
     demonstrations: tuple[str, ...] = ()
     """Files or stores of answers whose mean reward becomes 0; by default the best answers of each comparison."""
     batch: int = 16
@@ -44,6 +47,8 @@ class Dpo(Tuning):
     """The same to measure on; by default a share of `comparisons` by prompt."""
     share: float = 0.1
     """That share, where `held_out` is empty."""
+    wrong: Wrong = "refuse"
+    """What a record of a file that cannot be used leads to: refuse stops before any work, skip leaves it out."""
     beta: float = 0.1
     """How much a preference counts against staying near the start; 0.5 for summaries in the paper."""
     smoothing: float = 0.0

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genus.align.compared import Ranked, encode_comparisons, find_comparisons, split_by_prompt
+from genus.align.compared import Ranked, encode_comparisons, find_comparisons, find_demonstrations, split_by_prompt
+from genus.align.encoding import answer_example, encode_answer, encode_prompt
 from genus.align.gate import Gate, measure_gate
 from genus.align.losses import ranking_loss
 from genus.align.recipe import Reward
@@ -57,9 +58,9 @@ def train_reward(recipe: Reward, restart: bool = False) -> Path:
 
 def _split(recipe: Reward, opened: Opened) -> tuple[list[Ranked], list[Ranked]]:
     """Comparisons to learn from, and those held out."""
-    found = find_comparisons(recipe.comparisons)
+    found = find_comparisons(recipe.comparisons, recipe.wrong)
     if recipe.held_out:
-        learned, held_out = found, find_comparisons(recipe.held_out)
+        learned, held_out = found, find_comparisons(recipe.held_out, recipe.wrong)
     else:
         learned, held_out = split_by_prompt(found, recipe.share, recipe.seed)
     most = min(recipe.max_tokens or opened.context, opened.context)
@@ -118,9 +119,10 @@ def _demonstrations(recipe: Reward, opened: Opened, learned: Sequence[Ranked]) -
     """Answers that people wrote, or else the best of each comparison."""
     if not recipe.demonstrations:
         return [example for each in learned for example, rank in zip(each.examples, each.ranks, strict=True) if rank == 1]
-    from genus.align.written import find_demonstrations
-
-    return find_demonstrations(recipe.demonstrations, opened.tokenizer, opened.context)
+    tokenizer, found = opened.tokenizer, []
+    for prompt, answer, _ in find_demonstrations(recipe.demonstrations, recipe.wrong):
+        found.append(answer_example(encode_prompt(tokenizer, prompt), encode_answer(tokenizer, prompt, answer)))
+    return [example for example in found if len(example.tokens) <= opened.context]
 
 
 def _card(recipe: Reward, gate: Gate, count: int) -> str:
