@@ -88,14 +88,19 @@ def test_a_resumed_run_is_the_straight_one(home, tmp_path):
             assert (cut / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
-def test_the_reward_rises(home, tmp_path):
-    changes = {"episodes": 400, "batch": 16, "minibatch": 8, "micro_batch": 8, "optim": Optim(lr=2e-3, weight_decay=0.0)}
-    train_ppo(
-        recipe(home, tmp_path / "run", **changes, share=0.5, kl=0.01, every=Every(validate=25, sample=0, checkpoint=25))
-    )
-    held_out = [each for each in read_journal(tmp_path / "run" / "metrics.jsonl") if "validation_reward" in each]
-    assert held_out[-1]["validation_reward"] > held_out[0]["validation_reward"] + 0.3
-    assert held_out[0]["validation_kl"] == 0.0 != held_out[-1]["validation_kl"]
+def test_the_reward_rises(home, tmp_path, monkeypatch):
+    def small_numbers(scorer, examples):  # the share of an answer's tokens below 100, of 300
+        return torch.tensor([float((each.tokens[each.learned] < 100).mean()) for each in examples])
+
+    monkeypatch.setattr(ppo, "score_examples", small_numbers)
+    changes = {"episodes": 384, "batch": 16, "minibatch": 8, "micro_batch": 8, "optim": Optim(lr=1e-2, weight_decay=0.0)}
+    every = Every(validate=24, sample=0, checkpoint=24)
+    train_ppo(recipe(home, tmp_path / "run", **changes, share=0.5, every=every))
+    records = read_journal(tmp_path / "run" / "metrics.jsonl")
+    rewards = [each["reward"] for each in records if "reward" in each][1::2]  # of each rollout, in deviations at the start
+    assert sum(rewards[-6:]) / 6 > sum(rewards[:6]) / 6 + 1
+    held_out = [each["validation_kl"] for each in records if "validation_kl" in each]
+    assert held_out[0] == 0.0 != held_out[-1]
 
 
 def test_every_episode_is_in_one_minibatch_of_each_epoch():
