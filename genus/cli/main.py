@@ -27,6 +27,7 @@ STAGES = {
     "tokenizer": "Learn a vocabulary from a corpus.",
     "shards": "Turn a corpus into memory-mapped tokens.",
     "pretrain": "Train a model from random weights on shards.",
+    "sft": "Tune a model on conversations, on the answers alone.",
     "evaluate": "Measure bits per byte on held-out text, beside references.",
     "report": "Write one page that shows what was made from what.",
 }
