@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genus.align.compared import Ranked, encode_comparisons, split_by_prompt
-from genus.align.encoding import encode_answer, encode_prompt
+from genus.align.encoding import encode_answer
 from genus.align.gate import measure_gate
 from genus.align.recipe import Reward
 from genus.align.reward import train_reward
@@ -14,6 +14,7 @@ from genus.align.scoring import score_examples
 from genus.core.errors import GenusError
 from genus.core.files import read_json
 from genus.data.comparisons import Comparison
+from genus.data.encoding import encode_prompt
 from genus.models.weights import load_scorer
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.journal import read_journal
