@@ -13,6 +13,7 @@ __all__ = [
     "Dpo",
     "DpoCourse",
     "DpoOptim",
+    "Grpo",
     "Judge",
     "NoRecovery",
     "Ppo",
@@ -143,6 +144,62 @@ class Dpo(Tuning):
         _check_share(self.share)
         if not self.beta > 0 or not 0 <= self.smoothing < 0.5:
             raise GenusError("beta must be above 0, smoothing from 0 to below 0.5; correct the recipe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grpo(Tuning):
+    """Learn from answers that a program can check (GRPO, arXiv 2402.03300), here GPT-3's sums."""
+
+    kinds: tuple[str, ...] = ("add1",)
+    """Kinds of sums, in turns: add1 to add5, subtract1 to subtract5, multiply2, composite1."""
+    episodes: int = 8192
+    """Answers to learn from."""
+    batch: int = 64
+    """Answers that are written before the policy learns from them."""
+    group: int = 8
+    """Answers to each question, which are compared with each other."""
+    minibatch: int = 64
+    """Answers of a step."""
+    inner_epochs: int = 1
+    """Times to learn from the same answers."""
+    micro_batch: int = 32
+    """Answers computed at once; fewer need less memory and give the same update."""
+    answer_tokens: int = 8
+    """The longest an answer may be."""
+    temperature: float = 1.0
+    """At which answers are drawn."""
+    kl: float = 0.01
+    """Weight of the divergence from the start model; the paper: 0.04."""
+    clip: float = 0.2
+    """Largest change of a token's probability ratio that is rewarded."""
+    held_out: int = 200
+    """Sums to measure on, none of which is learned from."""
+    optim: PpoOptim = field(default_factory=PpoOptim)
+    schedule: PpoCourse = field(default_factory=PpoCourse)
+    recovery: NoRecovery = field(default_factory=NoRecovery)
+    every: PpoEvery = field(default_factory=PpoEvery)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.group - 1, self.minibatch, self.inner_epochs, self.answer_tokens, self.held_out) < 1:
+            raise GenusError("group must be at least 2; minibatch, inner_epochs, answer_tokens and held_out at least 1")
+        if self.batch % self.group or self.batch % self.minibatch or self.minibatch % min(self.minibatch, self.micro_batch):
+            raise GenusError(
+                f"group = {self.group} and minibatch = {self.minibatch} must divide batch = {self.batch}, and micro_batch = "
+                f"{self.micro_batch} the minibatch; correct the recipe"
+            )
+        if not (self.temperature > 0 and self.kl >= 0 and 0 < self.clip < 1) or self.recovery.spike != "none":
+            raise GenusError("temperature must be above 0, kl at least 0, clip between 0 and 1, recovery.spike none")
+
+    @property
+    def whole(self) -> int:
+        """Steps of a rollout."""
+        return self.inner_epochs * self.batch // self.minibatch
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts of the run."""
+        return max(1, round(self.episodes / self.batch))
 
 
 @dataclass(frozen=True, kw_only=True)

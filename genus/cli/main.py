@@ -33,6 +33,7 @@ STAGES = {
     "reward": "Learn what people prefer, from their rankings of answers.",
     "dpo": "Learn from comparisons of answers directly.",
     "ppo": "Learn to please a reward model.",
+    "grpo": "Learn from answers that a program can check.",
     "evaluate": "Measure bits per byte on held-out text, beside references.",
     "report": "Write one page that shows what was made from what.",
 }
