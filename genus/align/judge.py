@@ -3,7 +3,6 @@ and its gains counted, before any person has ranked anything. It knows form, not
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from genus.train.tuning import Opened, open_start
 __all__ = ["judge", "judge_answer"]
 
 _WORDS = re.compile(r"[A-Za-z']+")
+_USUAL = 16  # words
 
 
 def judge(recipe: Judge) -> dict[str, Any]:
@@ -35,14 +35,24 @@ def judge(recipe: Judge) -> dict[str, Any]:
 
 
 def judge_answer(prompt: Prompt, answer: str, ended: bool) -> float:
-    """From 0 to 4: a point each for speaking of what was asked, for ending with a sentence, for not repeating itself, and
-    for being neither short nor long."""
+    """From 0 to 5: two points for speaking of what was asked, and one each for ending with a sentence, for not repeating
+    itself, and for having about as many words as a sentence has."""
     words = [word.lower() for word in _WORDS.findall(answer)]
     topic = topic_of(prompt if isinstance(prompt, str) else prompt[-1]["content"])
-    runs = list(pairwise(words))
-    fresh = len(Counter(runs)) / len(runs) if runs else 0.0
-    length = min(1.0, len(words) / 8) if len(words) < 26 else max(0.0, 1 - (len(words) - 26) / 26)
-    return float(topic in words) + float(ended and answer.rstrip().endswith((".", "!", "?"))) + fresh + length
+    pairs = list(pairwise(words))
+    near = max((_likeness(topic, word) for word in words), default=0.0)
+    ends = float(ended and answer.rstrip().endswith((".", "!", "?")))
+    fresh = len(set(pairs)) / len(pairs) if pairs else 0.0
+    return 2 * near + ends + fresh + max(0.0, 1 - abs(len(words) - _USUAL) / _USUAL)
+
+
+def _likeness(topic: str, word: str) -> float:
+    """The share of a topic with which a word begins; less than half is none."""
+    same = next(
+        (at for at, pair in enumerate(zip(topic, word, strict=False)) if pair[0] != pair[1]), min(len(topic), len(word))
+    )
+    share = same / max(1, len(topic))
+    return share if share >= 0.5 else 0.0
 
 
 def _answers(recipe: Judge, opened: Opened, prompts: Sequence[Prompt], n: int) -> list[Episode]:
@@ -95,5 +105,5 @@ def _compare(recipe: Judge, opened: Sequence[Opened], prompts: Sequence[Prompt])
             "ended": sum(episode.ended for episode in episodes) / len(episodes),
             "tokens": sum(len(episode.answer) for episode in episodes) / len(episodes),
         }
-        say(f"{folder}: wins {wins / len(scores):.1%} ({least:.1%} to {most:.1%}) against the first, score {mean:.2f} of 4")
+        say(f"{folder}: wins {wins / len(scores):.1%} ({least:.1%} to {most:.1%}) against the first, score {mean:.2f} of 5")
     return found

@@ -19,7 +19,14 @@ __all__ = ["Changes", "merge", "parse_changes", "run", "run_stages"]
 
 Changes = dict[str, dict[str, Any]]  # stage -> fields that win over its recipe
 
-_TRAINS = ("pretrain", "sft")  # stages that make a model in their folder, and may be restarted
+_TRAINS = (
+    "pretrain",
+    "sft",
+    "reward",
+    "dpo",
+    "ppo",
+    "grpo",
+)  # stages that make a model in their folder, and may be restarted
 _HASHED = 32 * 2**20  # bytes; larger inputs are told apart by size and time
 
 
@@ -105,8 +112,13 @@ class _Stage:
         found = {name: value for name, value in named.items() if isinstance(value, Path) or _is_source(name, value)}
         for name, value in named.items():
             if isinstance(value, tuple):
-                found |= {f"{name}[{index}]": each for index, each in enumerate(value) if isinstance(each, Path)}
+                found |= {f"{name}[{index}]": each for index, each in enumerate(value) if _is_path(each)}
         return {name: _fingerprint(Path(value), self.config.out) for name, value in found.items()}
+
+
+def _is_path(value: Any) -> bool:
+    """Comparisons and prompts may also be the URL of a store."""
+    return isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
 
 
 def _is_source(name: str, value: Any) -> bool:
