@@ -19,7 +19,7 @@ from genus.train.tuning import Opened, open_start
 __all__ = ["judge", "judge_answer"]
 
 _WORDS = re.compile(r"[A-Za-z']+")
-_USUAL = 16  # words
+_USUAL = 20  # words of a sentence; a short answer has said little
 
 
 def judge(recipe: Judge) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def judge(recipe: Judge) -> dict[str, Any]:
 
 def judge_answer(prompt: Prompt, answer: str, ended: bool) -> float:
     """From 0 to 5: two points for speaking of what was asked, and one each for ending with a sentence, for not repeating
-    itself, and for having about as many words as a sentence has."""
+    itself, and for having as many words as a sentence has."""
     words = [word.lower() for word in _WORDS.findall(answer)]
     topic = topic_of(prompt if isinstance(prompt, str) else prompt[-1]["content"])
     pairs = list(pairwise(words))
     near = max((_likeness(topic, word) for word in words), default=0.0)
     ends = float(ended and answer.rstrip().endswith((".", "!", "?")))
     fresh = len(set(pairs)) / len(pairs) if pairs else 0.0
-    return 2 * near + ends + fresh + max(0.0, 1 - abs(len(words) - _USUAL) / _USUAL)
+    return 2 * near + ends + fresh + min(1.0, len(words) / _USUAL)
 
 
 def _likeness(topic: str, word: str) -> float:
