@@ -51,7 +51,7 @@ def test_too_little_text_is_an_error(tmp_path):
 
 def test_what_the_judge_likes():
     asked = [{"role": "user", "content": "Speak of: treaties"}]
-    words = "we have made treaties with all the nations of the world and they shall be kept in all the years"  # 20
+    words = "we have made treaties with all the nations of the world and they shall be kept for many long years"  # 20
     assert judge_answer(asked, f"{words}.", True) == pytest.approx(2 + 1 + 1 + 1)
     assert judge_answer(asked, f"{words}.", False) == pytest.approx(4)  # cut off
     assert judge_answer(asked, words, True) == pytest.approx(4)  # no sentence
