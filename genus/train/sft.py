@@ -53,8 +53,8 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
 
     Raises GenusError before any work for what does not fit; Stopped when asked to stop.
     """
-    opened, tables = prepared(recipe)
     train_chats, held_out_chats = read_split(recipe)
+    opened, tables = prepared(recipe, train_chats + held_out_chats)
     limit = _limit(recipe, opened)
     train = encode_all(opened.tokenizer, train_chats, limit, recipe.too_long)
     held_out = encode_all(opened.tokenizer, held_out_chats, limit, "cut")
@@ -63,7 +63,7 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
     device = pick_device()
 
     def write(folder: Path) -> None:
-        notes = {**facts["data"], "chat template, SHA-256": opened.tokenizer.template_sha256}
+        notes = {**facts["data"], "chat template, SHA-256": opened.tokenizer.template_sha256 or "none"}
         card = tuned_card(recipe, opened, _WHAT, notes)
         write_language_model(folder, opened, card)
         note_template(folder, opened.tokenizer)
@@ -82,10 +82,15 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
     return tune(recipe, tuned, restart)
 
 
-def prepared(recipe: Sft) -> tuple[Opened, dict[torch.nn.Parameter, range]]:
-    """The model to start from with the chat template of the recipe, and its tables with rows that are new."""
+def prepared(recipe: Sft, chats: Sequence[Chat]) -> tuple[Opened, dict[torch.nn.Parameter, range]]:
+    """The model to start from with the chat template of the recipe, and its tables with rows that are new.
+
+    Where all prompts are texts, and the recipe names no template, the model stays as it is.
+    """
     opened = open_start(recipe.model, recipe.dropout)
     template = None
+    if recipe.template is None and all(isinstance(chat.prompt, str) for chat in chats):
+        return opened, {}
     if recipe.template is not None:
         try:
             template = recipe.template.read_text("utf-8")
@@ -147,10 +152,11 @@ def rows_of(examples: Sequence[Example], packing: bool) -> list[list[Example]]:
 
 def note_template(folder: Path, tokenizer: Tokenizer) -> None:
     """Tell a folder which template its model was tuned with, and other libraries which tokens end its turns."""
+    if not tokenizer.chat_template:
+        return
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", {**config, TEMPLATE_KEY: tokenizer.template_sha256})
-    path = folder / "generation_config.json"
-    ends = sorted(tokenizer.turn_ends)
+    path, ends = folder / "generation_config.json", sorted(tokenizer.turn_ends)
     write_json(path, {**read_json(path), "eos_token_id": ends if len(ends) > 1 else ends[0]})
 
 
@@ -197,4 +203,3 @@ def _held_out_loss(opened: Opened, examples: Sequence[Example], size: int, devic
         scored = next_token(opened.network, to_torch(stack(rows_of(examples[first : first + size], True)), device))
         total, weight = total + float(scored.total), weight + scored.weight
     return {"validation_loss": total / weight} if weight else {}
-
