@@ -63,7 +63,8 @@ def check_template(tokenizer: Tokenizer) -> None:
 
 def template_warning(folder: Path, tokenizer: Tokenizer) -> str | None:
     """One line where the model of a folder was tuned with another chat template than it has now; else None."""
-    path = folder / "config.json"
+    inner = folder / "model" / "config.json"  # a run's
+    path = folder / "config.json" if (folder / "config.json").is_file() else inner
     values = read_json(path) if path.is_file() else {}
     tuned = values.get(TEMPLATE_KEY) if isinstance(values, dict) else None
     if not tuned or tuned == tokenizer.template_sha256:
