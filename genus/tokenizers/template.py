@@ -9,7 +9,7 @@ from genus.core.errors import GenusError
 from genus.core.files import read_json
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["TEMPLATE_KEY", "check_template", "give_template", "template_warning"]
+__all__ = ["TEMPLATE_KEY", "check_template", "give_template", "read_template", "template_warning"]
 
 TEMPLATE_KEY = "genus_chat_template_sha256"
 """Where config.json keeps the template that a model was tuned with."""
@@ -38,6 +38,14 @@ def give_template(tokenizer: Tokenizer, template: str | None = None) -> Tokenize
         tokenizer = tokenizer.with_template(start + _CHATML, _MARKS)
     check_template(tokenizer)
     return tokenizer
+
+
+def read_template(path: Path) -> str:
+    """The text of a template's file."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenusError(f"template: {path} cannot be read ({error}); name a file in Jinja") from error
 
 
 def check_template(tokenizer: Tokenizer) -> None:

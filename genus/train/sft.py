@@ -14,12 +14,13 @@ from genus.data.chats import Chat, read_chats
 from genus.data.encoding import encode_chat
 from genus.data.examples import Example, Shuffled, pack, stack
 from genus.models.rows import new_rows
-from genus.tokenizers.template import TEMPLATE_KEY, give_template
+from genus.tokenizers.template import TEMPLATE_KEY, give_template, read_template
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.card import tuned_card
 from genus.train.losses import next_token
 from genus.train.machine import pick_device
 from genus.train.sft_recipe import Sft
+from genus.train.tune_recipe import Tuning
 from genus.train.tuning import Opened, Tuned, fingerprint, open_start, to_torch, tune, write_language_model
 
 __all__ = ["Encoded", "Sampler", "encode_all", "note_template", "prepared", "read_split", "rows_of", "sft"]
@@ -54,7 +55,7 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
     Raises GenusError before any work for what does not fit; Stopped when asked to stop.
     """
     train_chats, held_out_chats = read_split(recipe)
-    opened, tables = prepared(recipe, train_chats + held_out_chats)
+    opened, tables = prepared(recipe, train_chats + held_out_chats, recipe.template)
     limit = _limit(recipe, opened)
     train = encode_all(opened.tokenizer, train_chats, limit, recipe.too_long)
     held_out = encode_all(opened.tokenizer, held_out_chats, limit, "cut")
@@ -82,29 +83,28 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
     return tune(recipe, tuned, restart)
 
 
-def prepared(recipe: Sft, chats: Sequence[Chat]) -> tuple[Opened, dict[torch.nn.Parameter, range]]:
-    """The model to start from with the chat template of the recipe, and its tables with rows that are new.
+def prepared(
+    recipe: Tuning, chats: Sequence[Chat], template: Path | None = None
+) -> tuple[Opened, dict[torch.nn.Parameter, range]]:
+    """The model to start from with the chat template that it will have, and its tables with rows that are new.
 
-    Where all prompts are texts, and the recipe names no template, the model stays as it is.
+    Where all prompts are texts, and no template is named, the model stays as it is.
     """
     opened = open_start(recipe.model, recipe.dropout)
-    template = None
-    if recipe.template is None and all(isinstance(chat.prompt, str) for chat in chats):
+    if template is None and all(isinstance(chat.prompt, str) for chat in chats):
         return opened, {}
-    if recipe.template is not None:
-        try:
-            template = recipe.template.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise GenusError(f"template: {recipe.template} cannot be read ({error}); name a file in Jinja") from error
-    tokenizer = give_template(opened.tokenizer, template)
+    tokenizer = give_template(opened.tokenizer, None if template is None else read_template(template))
     fresh = range(opened.tokenizer.vocab, tokenizer.vocab)
     tables = new_rows(opened.network, fresh, recipe.seed)
     return opened._replace(tokenizer=tokenizer), dict.fromkeys(tables, fresh)
 
 
-def read_split(recipe: Sft) -> tuple[list[Chat], list[Chat]]:
-    """Conversations to train on and those held out, whole prompts either way. Raises GenusError naming the file's place."""
-    train = [chat for path in recipe.train for chat in read_chats(path, recipe.wrong)]
+def read_split(recipe: Sft, read: list[Chat] | None = None) -> tuple[list[Chat], list[Chat]]:
+    """Conversations to train on and those held out, whole prompts either way. Raises GenusError naming the file's place.
+
+    Those to train on may have been `read` before.
+    """
+    train = [chat for path in recipe.train for chat in read_chats(path, recipe.wrong)] if read is None else read
     if recipe.held_out:
         return train, [chat for path in recipe.held_out for chat in read_chats(path, recipe.wrong)]
     aside = [_draw(chat, recipe.seed) < recipe.held_out_share for chat in train]
