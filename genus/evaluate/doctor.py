@@ -1,6 +1,6 @@
 """A recipe examined before it costs anything: what breaks training quietly is found in its files and its model.
 
-Each check gives findings of one line. A stage is added by its reader in READERS; recipes have `model`, `train`, `max_tokens`.
+Each check gives findings of one line. A stage is added by its reader in READERS; its recipes have `model` and `train`.
 """
 
 from collections.abc import Callable, Iterator
