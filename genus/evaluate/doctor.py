@@ -152,6 +152,11 @@ def _template(case: Case) -> Iterator[Finding]:
         yield Finding("ok", "template", f"the model has none and gets ChatML, with {rows} new tokens")
     else:
         yield Finding("ok", "template", "says where an answer begins and ends")
+    called = [chat for chat in case.train if chat.tools]
+    turns, tools = [{"role": "user", "content": "?"}], [{"type": "function", "function": {"name": "now"}}]
+    if called and case.tokenizer.render_chat(turns) == case.tokenizer.render_chat(turns, tools=tools):
+        text = f"{len(called):,} examples have tools, which the template leaves out; name one that writes them"
+        yield Finding("warning", "tools", text)
 
 
 def _encoded(case: Case) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Examples as a model will read them, token by token, and what is learned of each. How they are shown is the command's."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,6 @@ from genus.core.errors import GenusError
 from genus.data.chats import Chat, read_chats
 from genus.data.comparisons import read_comparisons
 from genus.data.encoding import encode_chat
-from genus.data.records import Noted
 from genus.data.shards import open_shards
 from genus.models.weights import read_spec
 from genus.tokenizers.template import give_template, read_template
@@ -31,6 +30,7 @@ class Subject(NamedTuple):
     tokenizer: Tokenizer
     shown: list[Shown]
     context: int
+    wrong: Sequence[str] = ()  # about each record that cannot be used
 
 
 def inspect_file(path: Path, model: Path, template: Path | None = None, limit: int = 0) -> Subject:
@@ -40,7 +40,10 @@ def inspect_file(path: Path, model: Path, template: Path | None = None, limit: i
     """
     folder = model if (model / "config.json").is_file() else model / "model"
     context = read_spec(folder if folder.is_dir() else model)[0].context
-    chats = compared(path) or read_chats(path)
+    wrong: list[str] = []
+    chats = compared(path, wrong) or read_chats(path, wrong)
+    if not chats:
+        raise GenusError(wrong[0] if wrong else f"{path} is empty; name another file")
     tokenizer = Tokenizer.load(folder)
     if template is not None or any(not isinstance(chat.prompt, str) for chat in chats):
         tokenizer = give_template(tokenizer, None if template is None else read_template(template))
@@ -48,17 +51,16 @@ def inspect_file(path: Path, model: Path, template: Path | None = None, limit: i
     for chat in chats:
         example = encode_chat(tokenizer, chat)
         shown.append(Shown(chat.place, example.tokens.tolist(), example.learned.tolist()))
-    return Subject(tokenizer, shown, limit or context)
+    return Subject(tokenizer, shown, limit or context, wrong)
 
 
-def compared(path: Path, wrong: Noted = "refuse") -> list[Chat]:
-    """The answers of a file of comparisons, each as a chat; none where it has none."""
-    try:
-        comparisons = read_comparisons(path, wrong)
-    except GenusError as error:
-        if "the record has fields" in str(error):
-            return []
-        raise
+def compared(path: Path, wrong: list[str]) -> list[Chat]:
+    """The answers of a file of comparisons, each as a chat; none where it is a file of other things. `wrong` is Noted."""
+    noted: list[str] = []
+    comparisons = read_comparisons(path, noted)
+    if not comparisons and any("the record has fields" in each for each in noted):
+        return []
+    wrong += noted
     return [
         Chat(comparison.prompt, answer, f"{comparison.place}, answer {number}, rank {rank}")
         for comparison in comparisons
@@ -113,6 +115,7 @@ def totals(subject: Subject) -> str:
         f"the longest {max(lengths):,}; {long:,} ({long / len(lengths):.1%}) longer than {subject.context:,}; "
         f"start tokens {_spread(subject, set(subject.tokenizer.start))}, "
         f"end tokens {_spread(subject, subject.tokenizer.turn_ends)} an example"
+        + (f"; {len(subject.wrong):,} records cannot be used, the first: {subject.wrong[0]}" if subject.wrong else "")
     )
 
 

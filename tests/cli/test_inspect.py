@@ -60,6 +60,17 @@ def test_each_answer_of_a_comparison_is_an_example(base, tmp_path, capsys):
     assert "all: 2 examples" in said
 
 
+def test_records_that_cannot_be_used_are_counted(base, tmp_path, capsys):
+    data = write(tmp_path / "chats.jsonl", [*EIGHT, ask("Why?", "")])
+    assert "; 1 records cannot be used, the first: " + f"{data}, line 9: " in show(capsys, data, "--model", base)
+    pairs = write(
+        tmp_path / "pairs.jsonl", [{"prompt": "the", "chosen": said, "rejected": "law"} for said in ("people", "")]
+    )
+    said = show(capsys, pairs, "--model", base)
+    assert "all: 2 examples" in said
+    assert "; 1 records cannot be used, the first: " in said
+
+
 def test_a_recipe_names_all_that_is_needed(base, tmp_path, capsys):
     data, path = write(tmp_path / "chats.jsonl", EIGHT), tmp_path / "sft.toml"
     path.write_text(tomli_w.dumps(as_dict(sft_recipe(base, data, tmp_path / "run", max_tokens=30))))

@@ -84,6 +84,13 @@ def test_a_template_that_was_changed_since_tuning(diagnose, tmp_path):
     assert level_and(diagnose(model=tmp_path / "tuned"), "template", "was changed since it was tuned") == "warning"
 
 
+def test_tools_that_a_template_leaves_out(diagnose, tmp_path):
+    records = [*EIGHT, ask("Time?", "noon") | {"tools": [{"name": "now"}]}]
+    assert "tools" not in diagnose(records)  # ours writes them
+    (tmp_path / "own.jinja").write_text(TURN + "{% if add_generation_prompt %}[assistant]{% endif %}")
+    assert level_and(diagnose(records, template=tmp_path / "own.jinja"), "tools", "1 examples have tools") == "warning"
+
+
 def test_answers_without_exact_tokens(diagnose, tmp_path):
     """A template that rewrites long chats: the short one that is tried on it shows nothing."""
     odd = "{% if messages | length > 2 %}{{ messages | length }}{% endif %}" + TURN
