@@ -151,6 +151,14 @@ def test_the_folder_says_what_it_was_made_of(tuned, base):
     assert sorted(tokenizer.token_bytes(end) for end in ends) == [b"<|endoftext|>", b"<|im_end|>"]
 
 
+def test_many_conversations_are_read_under_a_bar(base, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("genus.train.sft._MANY", 2)
+    chats = read_chats(write(tmp_path / "chats.jsonl", EIGHT))
+    tokenizer = prepared(sft_recipe(base, tmp_path, tmp_path), CHATS)[0].tokenizer
+    assert len(encode_all(tokenizer, chats, 96, "refuse").examples) == 8
+    assert "reading: 100%" in capsys.readouterr().err
+
+
 def test_lora_learns_its_parts_and_the_new_tokens_alone(base, tmp_path):
     """The end of a turn is a new token: a model that cannot learn its row never stops."""
     texts = [
