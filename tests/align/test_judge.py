@@ -56,7 +56,7 @@ def test_what_the_judge_likes():
     assert judge_answer(asked, f"{words}.", False) == pytest.approx(4)  # cut off
     assert judge_answer(asked, words, True) == pytest.approx(4)  # no sentence
     assert judge_answer(asked, words.replace("treaties", "treatment") + ".", True) == pytest.approx(3 + 2 * 5 / 8)
-    assert judge_answer(asked, "we have " * 8, True) == pytest.approx(0 + 0 + 2 / 15 + 1)  # two pairs, fifteen times
+    assert judge_answer(asked, "we have " * 8, True) == pytest.approx(2 / 15 + 16 / 20)
     assert judge_answer(asked, "", True) == 0
 
 
