@@ -4,8 +4,8 @@ they forget of their training text.
     python bench/align.py runs/demo
     python bench/align.py runs/demo --seeds 1 --json
 
-Needs a finished demo. Each seed draws the order of the prompts and comparisons, and the answers. Wins are against the SFT model
-on prompts that none has seen.
+Needs a finished demo. Each seed draws the order of the prompts and comparisons, and the answers. Wins are against the SFT
+model on prompts that none has seen.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from genus.evaluate.perplexity import bits_per_byte
 from genus.train.journal import read_journal
 from genus.train.recipe import Energy
 
+_TOLD = ("win_rate", "win_rate_least", "score", "deviation", "repetition", "tokens")
 _QUIET: dict[str, Any] = {"tensorboard": "off", "energy": Energy(count="off"), "precision": "fp32"}
 
 

@@ -83,7 +83,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
             tensorboard="off",
             energy=Energy(count="off"),
             every=every,
-            **sizes,  # type: ignore[arg-type]
+            **sizes,
         )
         train_ppo(recipe)
         records = [each for each in read_journal(Path(folder) / "run" / "metrics.jsonl") if "loss" in each]
