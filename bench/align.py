@@ -64,7 +64,7 @@ def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[
         episodes=options.episodes,
         kl=0.05,
         micro_batch=32,
-        optim=PpoOptim(lr=2e-4),
+        optim=PpoOptim(lr=5e-4),
         every=PpoEvery(validate=0, sample=0, checkpoint=0),
         seed=seed,
         **_QUIET,
