@@ -1,10 +1,10 @@
 """What PPO, PPO-ptx and DPO make of the demo's model, over several seeds: rewards, divergence, wins by the judge, and what
 they forget of their training text.
 
-    python bench/align.py runs/demo
-    python bench/align.py runs/demo --seeds 1 --json
+    python bench/align.py runs/align
+    python bench/align.py runs/align --demo runs/demo --seeds 1 --json
 
-Needs a finished demo. Each seed draws the order of the prompts and comparisons, and the answers. Wins are against the SFT
+Needs what `genus demo` and `genus run recipes/align` made. Each seed draws the order of the prompts and comparisons, and the answers. Wins are against the SFT
 model on prompts that none has seen.
 """
 
@@ -32,7 +32,8 @@ _QUIET: dict[str, Any] = {"tensorboard": "off", "energy": Energy(count="off"), "
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("demo", type=Path, help="the folder of a finished demo")
+    parser.add_argument("made", type=Path, help="the folder that `genus run recipes/align` made")
+    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="that of the demo (default runs/demo)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--episodes", type=int, default=2560, help="answers that PPO learns from (default 2560)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -53,12 +54,12 @@ def main() -> None:
 
 def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[str, float]]:
     """Figures of the SFT model and of each way from it."""
-    demo, start = options.demo, options.demo / "sft" / "model"
-    held_out = (str(demo / "instructions" / "held_out.jsonl"),)
+    made, start = options.made, options.made / "sft" / "model"
+    held_out = (str(made / "instructions" / "held_out.jsonl"),)
     ppo = Ppo(
         model=start,
-        reward=demo / "reward" / "model",
-        prompts=(str(demo / "instructions" / "train.jsonl"),),
+        reward=made / "reward" / "model",
+        prompts=(str(made / "instructions" / "train.jsonl"),),
         held_out=held_out,
         out=home / "ppo",
         episodes=options.episodes,
@@ -72,7 +73,7 @@ def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[
     dpo = Dpo(
         model=start,
         out=home / "dpo",
-        comparisons=(str(demo / "comparisons.jsonl"),),
+        comparisons=(str(made / "comparisons.jsonl"),),
         batch=32,
         micro_batch=16,
         optim=DpoOptim(lr=1e-4),
@@ -80,9 +81,9 @@ def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[
         **_QUIET,
     )
     models = {"sft": start, "ppo": train_ppo(ppo), "dpo": train_dpo(dpo)}
-    models["ppo-ptx"] = train_ppo(dataclasses.replace(ppo, out=home / "ptx", ptx=demo / "shards", ptx_weight=1.0))
+    models["ppo-ptx"] = train_ppo(dataclasses.replace(ppo, out=home / "ptx", ptx=options.demo / "shards", ptx_weight=1.0))
     wins = judge(Judge(models=tuple(models.values()), prompts=held_out, most=200, out=home / "wins.json", seed=seed))
-    texts = [document.text for document in documents(demo / "corpus", "validation")][:4]
+    texts = [document.text for document in documents(options.demo / "corpus", "validation")][:4]
     told = {}
     for name, folder in models.items():
         figures = wins[str(folder)]
