@@ -4,8 +4,8 @@ they forget of their training text.
     python bench/align.py runs/align
     python bench/align.py runs/align --demo runs/demo --seeds 1 --json
 
-Needs what `genus demo` and `genus run recipes/align` made. Each seed draws the order of the prompts and comparisons, and the answers. Wins are against the SFT
-model on prompts that none has seen.
+Needs what `genus demo` and `genus run recipes/align` made. Each seed draws the order of the prompts and comparisons, and the
+answers. Wins are against the SFT model on prompts that none has seen.
 """
 
 import argparse
