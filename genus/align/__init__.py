@@ -1,0 +1,1 @@
+"""Learning from what people say of answers: the store of what they said, and what is trained from it."""
