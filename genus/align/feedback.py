@@ -134,7 +134,7 @@ class Feedback:
             return {task: "done" if done else "skipped" if skipped else "begun" for task, skipped, done in found}
 
     def save(self, record: Record) -> int:
-        """Add what a labeller said; the number of its row. Raises TakenError once it was submitted, GenusError if it is wrong."""
+        """Add what a labeller said; the number of its row. Raises TakenError, UnknownError, GenusError."""
         check_record(record, len(self.task(record.task).answers))
         try:
             with self.store.write() as connection:
@@ -209,7 +209,7 @@ def _add_task(connection: Connection, task: Task) -> tuple[int, bool]:
         return known, False
     now = time.time()
     values = {"kind": task.kind, "digest": digest, "prompt": task.prompt, "guideline": task.guideline, "created": now}
-    (number,) = connection.execute(insert(tables.tasks).values(**values)).inserted_primary_key
+    number = connection.execute(insert(tables.tasks).values(**values).returning(rows.id)).scalar_one()
     sources = task.sources or ("",) * len(task.answers)
     told = [
         {"task": number, "place": place, "text": text, "source": source, "created": now}
@@ -225,8 +225,8 @@ def _add_record(connection: Connection, record: Record) -> int:
     if connection.execute(final).first() is not None:
         raise _taken()
     values = {**record._asdict(), "created": time.time()}
-    (number,) = connection.execute(insert(tables.rankings).values(**values)).inserted_primary_key
-    return int(number)
+    number: int = connection.execute(insert(tables.rankings).values(**values).returning(rows.id)).scalar_one()
+    return number
 
 
 def _taken() -> TakenError:

@@ -20,7 +20,7 @@ Read = TypeVar("Read")
 
 
 def read_tasks(path: Path) -> list[Task]:
-    """Lines {"prompt": …, "answers": […]}, with "sources" if it is known who wrote them. Raises GenusError by line and field."""
+    """Lines {"prompt": …, "answers": […]}, with "sources" if known. Raises GenusError naming the line and the field."""
 
     def read(said: dict[str, Any]) -> Task:
         answers, sources = (_texts(name, said.get(name, [])) for name in ("answers", "sources"))
@@ -32,7 +32,7 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """Lines {"prompt": …}. Raises GenusError by line and field."""
+    """Lines {"prompt": …}. Raises GenusError naming the line and the field."""
     return _lines(path, lambda said: check_prompt(_prompt(said)), digest_of)
 
 

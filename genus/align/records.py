@@ -9,8 +9,8 @@ from genus.core.errors import GenusError
 from genus.data.comparisons import Prompt
 
 __all__ = [
-    "FLAGS", "LONGEST", "LONGEST_COMMENT", "MOST", "Kind", "Record", "Task", "Thumb", "check_prompt", "check_record", "check_task",
-    "check_text", "digest_of",
+    "FLAGS", "LONGEST", "LONGEST_COMMENT", "MOST", "Kind", "Record", "Task", "Thumb", "check_prompt", "check_record",
+    "check_task", "check_text", "digest_of",
 ]  # fmt: skip
 
 MOST = 9  # answers of a task, as InstructGPT's labellers had at most
