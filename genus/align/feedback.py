@@ -207,15 +207,16 @@ def _add_task(connection: Connection, task: Task) -> tuple[int, bool]:
     known = connection.execute(select(rows.id).where(rows.kind == task.kind, rows.digest == digest)).scalar()
     if known is not None:
         return known, False
-    now = time.time()
-    values = {"kind": task.kind, "digest": digest, "prompt": task.prompt, "guideline": task.guideline, "created": now}
+    now, told = time.time(), _guideline(connection)
+    guideline = None if told is None else told[0]
+    values = {"kind": task.kind, "digest": digest, "prompt": task.prompt, "guideline": guideline, "created": now}
     number = connection.execute(insert(tables.tasks).values(**values).returning(rows.id)).scalar_one()
     sources = task.sources or ("",) * len(task.answers)
-    told = [
+    texts = [
         {"task": number, "place": place, "text": text, "source": source, "created": now}
         for place, (text, source) in enumerate(zip(task.answers, sources, strict=True))
     ]
-    connection.execute(insert(tables.answers), told)
+    connection.execute(insert(tables.answers), texts)
     return number, True
 
 

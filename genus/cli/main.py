@@ -38,6 +38,7 @@ COMMANDS = {
     "plan": "Say what a run needs before it starts: memory, layout, time, energy, cost.",
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
+    "rank": "Open the page on which people rank answers, and keep what they say.",
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
     "compare": "Explain how two models differ, field by field.",
