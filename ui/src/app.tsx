@@ -71,7 +71,7 @@ function Header({ page }: { page: PageName }) {
     <header class="top">
       <span class="brand">Genus</span>
       <nav aria-label="Pages">
-        {PAGES.filter((name) => name !== "rank" || desk.value || page === "rank").map((name) => (
+        {PAGES.filter((name) => name === page || isOffered(name)).map((name) => (
           <a key={name} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>{TITLES[name]}</a>
         ))}
       </nav>
@@ -79,6 +79,11 @@ function Header({ page }: { page: PageName }) {
       <ThemeChoice />
     </header>
   );
+}
+
+/** Without a store there is nothing to rank; `genus rank` serves no model, so nothing else. */
+function isOffered(name: PageName): boolean {
+  return name === "rank" ? desk.value !== null : !desk.value || models.value?.length !== 0;
 }
 
 function ModelChoice() {
@@ -93,7 +98,7 @@ function ModelChoice() {
     <div class="model">
       <select aria-label="Model" value={model.value} disabled={!all?.length} onChange={(event) => (wantedModel.value = event.currentTarget.value)}>
         {all?.map((each) => <option key={each.id} value={each.id}>{each.id}</option>)}
-        {!all?.length && <option>{all ? "no model" : "…"}</option>}
+        {!all?.length && <option value="">{all ? "no model" : "…"}</option>}
       </select>
       <span class="quiet facts">{told.join(" · ")}</span>
     </div>

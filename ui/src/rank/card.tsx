@@ -63,7 +63,7 @@ function Flags({ place, name }: { place: number; name: string }) {
     <details class="flags">
       <summary>
         Flags<span class="unseen"> of {name}</span>
-        {given.length > 0 && <span class="count"> {given.length}</span>}
+        {given.length > 0 && <span class="count">{given.length}</span>}
       </summary>
       {Object.entries(desk.value!.flags).map(([flag, words]) => (
         <label key={flag}>
