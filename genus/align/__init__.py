@@ -1,1 +1,1 @@
-"""Learning from what people say of answers: the store of what they said, and what is trained from it."""
+"""Alignment: what people prefer, kept and learned. Reward models, PPO, DPO, GRPO, and the store of people's rankings."""

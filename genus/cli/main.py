@@ -27,6 +27,9 @@ STAGES = {
     "tokenizer": "Learn a vocabulary from a corpus.",
     "shards": "Turn a corpus into memory-mapped tokens.",
     "pretrain": "Train a model from random weights on shards.",
+    "reward": "Learn what people prefer, from their rankings of answers.",
+    "dpo": "Learn from comparisons of answers directly.",
+    "ppo": "Learn to please a reward model.",
     "evaluate": "Measure bits per byte on held-out text, beside references.",
     "report": "Write one page that shows what was made from what.",
 }

@@ -6,6 +6,7 @@ Not for reading files (shards.py).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from genus.core.errors import GenusError
 from genus.data.shards import TokenStream
 
-__all__ = ["Batch", "Ids", "Loader", "Rows", "permute", "sequential"]
+__all__ = ["Batch", "Ids", "Loader", "Rows", "Source", "permute", "sequential", "shuffle_key"]
 
 _WORD = 2**64 - 1
 _ROUNDS = 4  # of the Feistel network; 4 make a strong permutation of a random function (Luby and Rackoff 1988)
@@ -32,6 +33,18 @@ class Batch:
     targets: Ids
     positions: Ids
     documents: Ids
+
+
+class Source(Protocol):
+    """What a loader reads: `len()` rows an epoch, in an order of each epoch's own."""
+
+    def __len__(self) -> int: ...
+
+    def row(self, epoch: int, i: int) -> Any:
+        """The i-th row of an epoch."""
+
+    def batch(self, rows: list[Any]) -> Any:
+        """Rows put together."""
 
 
 class Rows:
@@ -65,7 +78,9 @@ class Rows:
 
     def row(self, epoch: int, i: int) -> Ids:
         """The i-th row of an epoch, (context + 1,)."""
-        start = self.context * (permute(i, len(self), _mix(self.seed, epoch)) if self.shuffle else i) + self.offset(epoch)
+        start = self.context * (permute(i, len(self), shuffle_key(self.seed, epoch)) if self.shuffle else i) + self.offset(
+            epoch
+        )
         return self.stream.read(start, start + self.context + 1)
 
     def offset(self, epoch: int) -> int:
@@ -88,9 +103,10 @@ class Loader:
     """
 
     passed: int = 0
+    more: dict[str, Any] = {}  # noqa: RUF012 - what else a phase remembers between steps; replaced, never changed
 
     def __init__(
-        self, rows: Rows, batch: int | Callable[[int], int], position: int = 0, rank: int = 0, world: int = 1
+        self, rows: Source, batch: int | Callable[[int], int], position: int = 0, rank: int = 0, world: int = 1
     ) -> None:
         if (isinstance(batch, int) and batch < 1) or position < 0 or not 0 <= rank < world:
             raise GenusError(
@@ -99,7 +115,7 @@ class Loader:
             )
         self.rows, self.batch, self.position, self.rank, self.world = rows, batch, position, rank, world
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return self
 
     @property
@@ -107,7 +123,7 @@ class Loader:
         """Rows of the next batch."""
         return self.batch if isinstance(self.batch, int) else self.batch(self.position - self.passed)
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Any:
         size = self.size
         mine = range(self.position + self.rank, self.position + size * self.world, self.world)
         batch = self.rows.batch([self.rows.row(*divmod(number, len(self.rows))) for number in mine])
@@ -148,6 +164,11 @@ def permute(i: int, size: int, key: int) -> int:
         i = left << half | right
         if i < size:
             return i
+
+
+def shuffle_key(seed: int, epoch: int) -> int:
+    """The key of an epoch's order, for `permute`."""
+    return _mix(seed, epoch)
 
 
 def _mix(key: int, value: int) -> int:

@@ -7,9 +7,9 @@ shape or not finite is named before a model is returned. How bytes come and go i
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ from genus.core.memory import require_memory
 from genus.models.families import family_of
 from genus.models.family import Family, HfConfig
 from genus.models.heads import LanguageModel
-from genus.models.rules import Rule
+from genus.models.rules import Rename, Rule
+from genus.models.scorer import Scorer
 from genus.models.spec import DecoderSpec
 from genus.models.stored import StoredTensors, open_tensors
 from genus.models.written import Layout, write_weights
@@ -32,13 +33,18 @@ __all__ = [
     "empty_model",
     "layout_of",
     "load_model",
+    "load_scorer",
     "read_spec",
     "save_model",
+    "save_scorer",
     "tensors_of",
     "write_config",
 ]
 
+M = TypeVar("M", LanguageModel, Scorer)
 _TIED_HEAD = "lm_head.weight"  # which some files repeat beside the embedding
+_SCORE = Rename("score.weight", "score.weight")  # in files of every family
+_SHIFT = "genus_score_shift"  # in config.json; transformers' classes have no bias there
 
 
 def read_spec(folder: Path) -> tuple[DecoderSpec, Family]:
@@ -66,21 +72,50 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Langua
     A tensor that is stored as it is used is not copied: the parameter is the mapped file, read when it is first needed.
     """
     spec, family = read_spec(folder)
+    return _filled(lambda: empty_model(spec), spec, family, (folder, dtype)), family
+
+
+def load_scorer(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Scorer, Family, tuple[str, ...]]:
+    """The scorer in a folder, as `load_model`, and the names of its scores. Raises GenusError for one of another kind."""
+    spec, family = read_spec(folder)
+    values = read_json(folder / "config.json")
+    if values.get("architectures") != [_classifier(family)]:
+        raise GenusError(f"{folder} holds no scores of texts ({_classifier(family)}); name a reward model or a tuned one")
+    labels = tuple(values.get("id2label", {"0": "0", "1": "1"}).values())  # transformers' own default is two
+    model = _filled(lambda: _empty_scorer(spec, len(labels)), spec, family, (folder, dtype))
+    model.shift = float(values.get(_SHIFT, 0.0))
+    return model, family, labels
+
+
+def _empty_scorer(spec: DecoderSpec, outputs: int) -> Scorer:
+    with torch.device("meta"), _Unfilled():
+        return Scorer(spec, outputs)
+
+
+def _filled(make: Callable[[], M], spec: DecoderSpec, family: Family, source: tuple[Path, torch.dtype]) -> M:
+    """A model with the weights of a folder, in a dtype. It is made once config.json is found to fit the weights."""
+    folder, dtype = source
     require_memory(spec.parameters * dtype.itemsize, f"{folder}, with {spec.parameters:,} parameters,")
-    found: dict[str, Tensor] = {}
     with open_tensors(folder) as stored:
-        for name, part in _stored_parts(stored, spec, family):
-            found[name] = part.to(dtype).contiguous()
-    model = empty_model(spec)
+        _check_depth(stored, spec)
+        model = make()
+        found = {name: part.to(dtype).contiguous() for name, part in _stored_parts(stored, model, family)}
     model.load_state_dict(found, assign=True)
-    return model.eval(), family
+    model.eval()
+    return model
+
+
+def _classifier(family: Family) -> str:
+    """The class that other libraries open scores of this family with."""
+    return re.sub("LMHeadModel|ForCausalLM", "ForSequenceClassification", family.architecture)
 
 
 def check_model(folder: Path) -> DecoderSpec:
     """Everything that `load_model` checks, in the memory of one tensor."""
     spec, family = read_spec(folder)
     with open_tensors(folder) as stored:
-        for _ in _stored_parts(stored, spec, family):
+        _check_depth(stored, spec)
+        for _ in _stored_parts(stored, empty_model(spec), family):
             pass
     return spec
 
@@ -90,7 +125,7 @@ def layout_of(spec: DecoderSpec, family: Family) -> Layout:
     return {name: tuple(tensor.shape) for name, tensor in tensors_of(empty_model(spec), family)}
 
 
-def tensors_of(model: LanguageModel, family: Family) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(model: LanguageModel | Scorer, family: Family) -> Iterator[tuple[str, Tensor]]:
     """Every tensor as the family's files name it, one at a time; tied and absent ones are left out."""
     ours = dict(model.named_parameters())
     for rule, theirs, names in _pairs(family, model.spec, set(ours)):
@@ -119,8 +154,25 @@ def save_model(folder: Path, model: LanguageModel, family: Family, end_of_text: 
     What was written is read again; raises GenusError naming the field or tensor that did not come back as it went.
     """
     write_config(folder, model.spec, family, model.decoder.embed.weight.dtype, {"bos": end_of_text, "eos": end_of_text})
+    _write(folder, model, family)
+
+
+def save_scorer(
+    folder: Path, model: Scorer, family: Family, labels: Sequence[str], special: Mapping[str, int | None]
+) -> None:
+    """As `save_model`, for a scorer without a token head; `labels` name its scores. Readers tell texts apart by "pad"."""
+    write_config(folder, model.spec, family, model.decoder.embed.weight.dtype, special)
+    names = dict(enumerate(labels))
+    told = {"id2label": names, "label2id": {label: number for number, label in names.items()}, _SHIFT: model.shift}
+    config = read_json(folder / "config.json") | {"architectures": [_classifier(family)], **told}
+    write_json(folder / "config.json", config)
+    _write(folder, model, family)
+
+
+def _write(folder: Path, model: LanguageModel | Scorer, family: Family) -> None:
     tensors = (tensor for _, tensor in tensors_of(model, family))
-    write_weights(folder, layout_of(model.spec, family), tensors, model.decoder.embed.weight.dtype)
+    layout = {name: tuple(tensor.shape) for name, tensor in tensors_of(model, family)}
+    write_weights(folder, layout, tensors, model.decoder.embed.weight.dtype)
     _check_saved(folder, model)
 
 
@@ -133,14 +185,14 @@ def write_config(
     write_json(folder / "generation_config.json", tokens)
 
 
-def _check_saved(folder: Path, model: LanguageModel) -> None:
+def _check_saved(folder: Path, model: LanguageModel | Scorer) -> None:
     spec, family = read_spec(folder)
     lost = _differences(model.spec, spec)
     if lost:
         raise GenusError(f"{folder} is not read with the {', '.join(lost)} it was saved with; report this defect of Genus")
     ours = dict(model.named_parameters())
     with open_tensors(folder) as stored:
-        for name, part in _stored_parts(stored, spec, family):
+        for name, part in _stored_parts(stored, model, family):
             if not torch.equal(part, ours[name].detach().cpu()):
                 raise GenusError(f"{folder}: {name} is not read as it was saved; report this defect of Genus")
 
@@ -160,12 +212,9 @@ def empty_model(spec: DecoderSpec) -> LanguageModel:
         return LanguageModel(spec)
 
 
-def _stored_parts(stored: StoredTensors, spec: DecoderSpec, family: Family) -> Iterator[tuple[str, Tensor]]:
+def _stored_parts(stored: StoredTensors, model: LanguageModel | Scorer, family: Family) -> Iterator[tuple[str, Tensor]]:
     """Our name and a view of the stored tensor for every parameter; the next one may have its memory."""
-    if spec.depth > len(stored.names):  # before as many layers are built
-        what = f"config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors"
-        raise GenusError(f"{stored.folder}: {what}; the two are not of one model")
-    ours = dict(empty_model(spec).named_parameters())
+    spec, ours = model.spec, dict(model.named_parameters())
     pairs = list(_pairs(family, spec, set(ours)))
     names = _match(stored, family, spec, [theirs for _, theirs, _ in pairs])
     for rule, theirs, targets in pairs:
@@ -176,6 +225,13 @@ def _stored_parts(stored: StoredTensors, spec: DecoderSpec, family: Family) -> I
                 raise stored.wrong(theirs, what)
             yield name, part
         stored.release(names[theirs])
+
+
+def _check_depth(stored: StoredTensors, spec: DecoderSpec) -> None:
+    """Before as many layers are built."""
+    if spec.depth > len(stored.names):
+        what = f"config.json has {spec.depth:,} layers, the weights {len(stored.names)} tensors"
+        raise GenusError(f"{stored.folder}: {what}; the two are not of one model")
 
 
 def _cut(rule: Rule, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
@@ -189,7 +245,7 @@ def _cut(rule: Rule, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
 def _pairs(family: Family, spec: DecoderSpec, ours: set[str]) -> Iterator[tuple[Rule, str, list[str]]]:
     """(rule, their name, our names) for each tensor of this spec. A rule for parts that the spec lacks does not apply."""
     left = set(ours)
-    for rule in family.rules:
+    for rule in (*family.rules, _SCORE):
         for layer in range(spec.depth if "{i}" in rule.theirs else 1):
             names = [name.replace("{i}", str(layer)) for name in rule.ours]
             if names[0] in ours:

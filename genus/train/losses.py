@@ -19,13 +19,14 @@ __all__ = ["Tokens", "next_token"]
 class Tokens(NamedTuple):
     """Rows of text, each tensor (batch, time): what is read, what is to be said next, places, and document numbers.
 
-    `documents` None lets every token see the whole row before it.
+    `documents` None lets every token see the whole row before it; `scored` None makes every token a target.
     """
 
     tokens: Tensor
     targets: Tensor
     positions: Tensor
     documents: Tensor | None = None
+    scored: Tensor | None = None
 
 
 def next_token(
@@ -42,9 +43,13 @@ def next_token(
     attend = FastAttend(model.spec, batch.documents, dropout)
     decode = model.decoder if decoder is None else decoder
     hidden = decode(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
-    loss, squares = cross_entropy(model.read(hidden), batch.targets.flatten(), z_loss, chunk)
+    targets = batch.targets.flatten()
+    if batch.scored is not None:
+        chosen = batch.scored.flatten()
+        hidden, targets = hidden[chosen], targets[chosen]
+    loss, squares = cross_entropy(model.read(hidden), targets, z_loss, chunk)
     stats = {} if model.decoder.rms is None or not model.training else {"activation_rms": model.decoder.rms}
-    scored = Scored(loss, batch.targets.numel(), {**stats, "z_loss": squares} if z_loss else stats)
+    scored = Scored(loss, targets.numel(), {**stats, "z_loss": squares} if z_loss else stats)
     experts = model.spec.mlp
     return _with_balance(model, experts, scored) if model.training and isinstance(experts, Experts) else scored
 
@@ -58,7 +63,7 @@ def _with_balance(model: LanguageModel, experts: Experts, scored: Scored) -> Sco
     parts = [block.mlp for block in model.decoder.blocks]
     routings = [part.routing for part in parts if isinstance(part, ExpertMlps) and part.routing is not None]
     losses, shares = zip(*map(balance, routings), strict=True)  # (batch,) and (batch, count) each
-    time = scored.weight / len(losses[0])  # targets of a row
+    time = scored.weight / len(losses[0])  # targets of a row, in the mean
     added = experts.balance * time * torch.stack(losses).sum(1).mean()
     with torch.no_grad():
         entropies = torch.stack([-(r.probabilities * r.probabilities.log()).nansum() for r in routings])

@@ -165,7 +165,7 @@ def _to_torch(batch: Batch, rows: slice, mask: bool, device: torch.device, ranks
 
 
 @torch.no_grad()
-def _validate(loss: Objective, batches: Callable[[], Iterable[Batch]], prepare: Prepare, ranks: Ranks) -> float:
+def _validate(loss: Objective, batches: Callable[[], Iterable[Batch]], prepare: Prepare, ranks: Ranks) -> dict[str, float]:
     """Mean loss in nats over held-out batches, which the ranks share out; each is called as often as the others."""
     loss.eval()
     score: Callable[[Tokens], Scored] = loss if ranks.many else partial(next_token, loss.model)
@@ -179,7 +179,7 @@ def _validate(loss: Objective, batches: Callable[[], Iterable[Batch]], prepare: 
     let_go(loss)
     loss.train()
     summed, weight, _ = ranks.totals(torch.tensor(total, dtype=torch.float64), weight, {})
-    return summed.item() / weight
+    return {"validation_loss": summed.item() / weight}
 
 
 def _sample(sampler: Sampler, model: LanguageModel, names: tuple[Family, Tokenizer], ranks: Ranks) -> str:

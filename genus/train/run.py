@@ -40,7 +40,7 @@ __all__ = ["Phase", "train"]
 
 # A run may move, and its shards, whose content may not change; how it is looked after and spread may.
 _FREE = frozenset(
-    {"out", "shards", "micro_batch", "tensorboard"}
+    {"out", "shards", "model", "micro_batch", "tensorboard"}
     | {f"recovery.{field.name}" for field in fields(RecoveryRecipe)}
     | {f"energy.{field.name}" for field in fields(Energy)}
     | {f"parallel.{field.name}" for field in fields(Parallel)}
@@ -61,11 +61,17 @@ class Phase:
     prepare: Callable[[Any], list[Any]]  # a batch of the loader -> micro-batches on the device
     loss: Loss
     pace: Pace
-    validate: Callable[[], float]
+    validate: Callable[
+        [], Mapping[str, float]
+    ]  # "validation_loss" and what else there is; nothing where nothing is held out
     sample: Callable[[], str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     bf16: bool = False  # whether the steps compute in it
     ranks: Ranks = field(default_factory=Ranks)
+    unit: str = "tokens"  # what the pace counts
+    whole: int = 1  # steps that are one piece of work: a run can be saved after a multiple of them alone
+    rates: Mapping[str, float] = field(default_factory=dict)  # of parts of the model, multiples of the learning rate
+    notes: Callable[[], Mapping[str, float]] = dict  # more numbers for the metrics of a step
 
     @property
     def steps(self) -> int:
@@ -93,11 +99,12 @@ class _Run:
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
         self.ranks, guard = phase.ranks, Guard(recipe.recovery.limit)
-        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), guard, ranks=self.ranks)
+        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim, phase.rates), guard, ranks=self.ranks)
         self.recovery = Recovery(recipe.recovery, recipe.every)
         self.machine = describe(device, phase.bf16) if self.ranks.first else {}
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position, phase.loader.passed = extra["position"], extra.get("passed", 0)
+        phase.loader.more = extra.get("more", {})
         self.recovery.restore(extra.get("recovery", self.recovery.state()))
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
         self.changed = self._describe() if self.ranks.first else []
@@ -137,7 +144,7 @@ class _Run:
             *([f"environment: {'; '.join(self.changed)}"] if self.changed else []),
             *([f"processes: {self.ranks}"] if self.ranks.many else []),
             f"recipe: {quoted(str(self.out / 'recipe.toml'))}" + (f", changed: {'; '.join(changed)}" if changed else ""),
-            f"to do: {self.phase.pace.tokens(steps):,} tokens in {steps:,} steps, {parameters:,} parameters",
+            f"to do: {self.phase.pace.tokens(steps):,} {self.phase.unit} in {steps:,} steps, {parameters:,} parameters",
             *([f"from: step {step:,}, checkpoints/step-{step}"] if step else []),
         ]
         totals = self._totals if self.ranks.first else str
@@ -153,7 +160,7 @@ class _Run:
         with stop_requests() as stopping, progress("training", self.phase.steps, self.state.step) as update:
             while self._train(stopping, update):
                 pass
-        say(f"trained on {self._seen():,} tokens in {duration(self.seconds)}")
+        say(f"trained on {self._seen():,} {self.phase.unit} in {duration(self.seconds)}")
 
     def _train(self, stopping: Callable[[], bool], update: Callable[[float, str], None]) -> bool:
         """Train to the last step, or until a spike makes the run go back: then give True."""
@@ -175,9 +182,9 @@ class _Run:
             if self.recovery.leaves(step):
                 self._go_back(step)
                 return True
-            if step.number == self.state.step:  # else the next is running, and there is nothing to save
+            if step.number == self.state.step and step.number % phase.whole == 0:  # else there is nothing whole to save
                 stop, last = self.ranks.any(stopping()), step.number == phase.steps
-                if stop or last or _due(step.number, self.recipe.every.checkpoint):
+                if stop or last or self._is_due(step.number, self.recipe.every.checkpoint):
                     self._save()
                 if stop or last:
                     self.saver.wait()
@@ -213,14 +220,18 @@ class _Run:
 
     def _due(self, step: int) -> bool:
         every = self.recipe.every
-        return any(_due(step, interval) for interval in (every.checkpoint, every.validate, every.sample))
+        return any(self._is_due(step, interval) for interval in (every.checkpoint, every.validate, every.sample))
+
+    def _is_due(self, step: int, interval: int) -> bool:
+        """Intervals count whole pieces of work."""
+        return bool(interval) and step % (interval * self.phase.whole) == 0
 
     def _save(self) -> None:
         require_finite(self.state)
         self.curves.save()
         self.energy.save()
         loader = self.phase.loader
-        place = {"position": loader.position, "passed": loader.passed}
+        place = {"position": loader.position, "passed": loader.passed, "more": loader.more}
         extra = {**place, "seconds": self.seconds, "recovery": self.recovery.state()}
         self.saver.save(self.state, extra, self.recovery.keep(self.saver.folder, self.state.step))
 
@@ -231,15 +242,16 @@ class _Run:
         """One line of the metrics for a step that took `spent` seconds."""
         record: dict[str, Any] = {
             "step": step.number,
-            "tokens": self._seen(step.number),
+            self.phase.unit: self._seen(step.number),
             "loss": step.loss,
             "lr": step.lr,
             "gradient_norm": step.gradient_norm,
             "seconds": round(self.seconds, 3),
-            "tokens_per_second": round(step.weight / spent, 1),
-            "mfu": self._mfu(step.weight / spent),
+            f"{self.phase.unit}_per_second": round(self._speed(step, spent), 1),
+            "mfu": self._mfu(self._speed(step, spent)),
             "skipped": self.state.guard.skipped,
             **_flat(step.stats),
+            **self.phase.notes(),
         }
         if not step.applied:
             record["spike"] = self.recovery.action(step)
@@ -255,11 +267,14 @@ class _Run:
         flop, peak = self.phase.facts.get("flop"), self.machine.get("matmul_flops")  # the first rank alone measures
         return round(flop * speed / (peak * self.ranks.world), 4) if flop and peak else None
 
+    def _speed(self, step: Step, spent: float) -> float:
+        return (self._seen(step.number) - self._seen(step.number - 1)) / spent
+
     def _note(self, step: Step, spent: float) -> str:
         """For the live bar."""
-        speed = step.weight / spent
+        speed = self._speed(step, spent)
         mfu = self._mfu(speed)
-        return f"loss {step.loss:.3f} {speed:,.0f} tokens/s" + (f" MFU {mfu:.0%}" if mfu else "")
+        return f"loss {step.loss:.3f} {speed:,.0f} {self.phase.unit}/s" + (f" MFU {mfu:.0%}" if mfu else "")
 
     def _tell_spike(self, step: Step) -> None:
         what = f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}"
@@ -270,30 +285,33 @@ class _Run:
         """Held-out loss and a sample, where this step is due for them and has none yet."""
         step, every = self.state.step, self.recipe.every
         ends = step in (0, self.phase.steps)
-        if (ends or _due(step, every.validate)) and self.metrics.last("validation_loss") < step:
-            loss = self.phase.validate()
+        if (ends or self._is_due(step, every.validate)) and self.metrics.last("validation_loss") < step:
+            found = self.phase.validate()
             self.energy.save()
-            self._write({"step": step, "tokens": self._seen(), "validation_loss": loss, **self.energy.kwh})
-            self._note_held_out(loss)
-        if self.phase.sample and (ends or _due(step, every.sample)) and self.samples.last("text") < step:
+            if found:
+                self._write({"step": step, self.phase.unit: self._seen(), **found, **self.energy.kwh})
+                self._note_held_out(found)
+        if self.phase.sample and (ends or self._is_due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
-            self.samples.write({"step": step, "tokens": self._seen(), "text": text})
+            self.samples.write({"step": step, self.phase.unit: self._seen(), "text": text})
             line = " ".join(text.split())
             say(f"[{step}/{self.phase.steps}] {line}")
             self.logbook.write("sample", f"step {step:,} {quoted(line[:120])}")
 
-    def _note_held_out(self, loss: float) -> None:
-        tokens, seconds = self._seen() - self.timed[0], self.seconds - self.timed[1]
+    def _note_held_out(self, found: Mapping[str, float]) -> None:
+        seen, seconds, unit = self._seen() - self.timed[0], self.seconds - self.timed[1], self.phase.unit
         self.timed = self._seen(), self.seconds
-        speed = f", {tokens / seconds:,.0f} tokens/s since the last" if tokens else ""
-        self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} tokens, loss {loss:.4f}{speed}")
+        speed = f", {seen / seconds:,.0f} {unit}/s since the last" if seen else ""
+        told = ", ".join(f"{name.removeprefix('validation_')} {value:.4f}" for name, value in found.items())
+        self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} {unit}, {told}{speed}")
 
     def _totals(self) -> str:
         """Of all starts of the run; the arithmetic beside the peak of this machine."""
         speed = self._seen() / self.seconds
         skipped = self.state.guard.skipped
-        text = f"{self._seen():,} tokens in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
-        text += f", {speed:,.0f} tokens/s"
+        unit = self.phase.unit
+        text = f"{self._seen():,} {unit} in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
+        text += f", {speed:,.0f} {unit}/s"
         if "flop" in self.phase.facts:
             used, precision = self.phase.facts["flop"] * speed, self.machine["precision"]
             text += f", {used / 1e9:,.1f} GFLOP/s, MFU {self._mfu(speed):.0%} of the matrix product in {precision}"
@@ -307,10 +325,6 @@ def _flat(stats: Mapping[str, Tensor]) -> dict[str, float]:
         ends = {name: value} if value.dim() == 0 else {f"{name}_least": value.min(), f"{name}_most": value.max()}
         found.update({end: round(float(number), 6) for end, number in ends.items()})
     return found
-
-
-def _due(step: int, interval: int) -> bool:
-    return bool(interval) and step % interval == 0
 
 
 def _clear(out: Path) -> None:

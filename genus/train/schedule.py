@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from genus.train.recipe import Ramp, Schedule
+from genus.train.tune_recipe import Course
 
 __all__ = ["Pace", "learning_rate"]
 
@@ -44,8 +45,10 @@ class Pace:
         return stage.step + round((tokens - stage.position * self.context) / (stage.rows * self.context))
 
 
-def learning_rate(schedule: Schedule, peak: float, step: int, pace: Pace) -> float:
+def learning_rate(schedule: Schedule | Course, peak: float, step: int, pace: Pace) -> float:
     """The learning rate of step number `step` (from 1), by the tokens read at its end."""
+    if isinstance(schedule, Course):
+        schedule = schedule.over(pace.tokens(pace.steps))
     seen, warm = pace.tokens(step), schedule.warmup_tokens
     if schedule.decay == "inverse_sqrt":  # of the step, as PaLM's section 5: a larger batch does not fall faster
         return peak * min(1.0, math.sqrt(max(1, pace.nearest(warm)) / step))
