@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from genus.align import tables
 from genus.align.agreement import Agreement, agreement
-from genus.align.records import Kind, Record, Task, Thumb, check_prompt, check_record, check_task, check_text, digest_of
+from genus.align.rankings import Kind, Ranking, Task, Thumb, check_prompt, check_ranking, check_task, check_text, digest_of
 from genus.align.store import Store
 from genus.core.errors import GenusError
 from genus.data.comparisons import Comparison, Demonstration
@@ -48,7 +48,9 @@ class Feedback:
 
     def comparisons(self) -> list[Comparison]:
         """Every submitted ranking, those of the playground among them, in the order in which they came."""
-        return [Comparison(task.prompt, task.answers, _ranked(record), record.labeller) for task, record in self.submitted()]
+        return [
+            Comparison(task.prompt, task.answers, _ranked(ranking), ranking.labeller) for task, ranking in self.submitted()
+        ]
 
     def demonstrations(self) -> list[Demonstration]:
         """Every answer that a labeller wrote."""
@@ -66,14 +68,14 @@ class Feedback:
         newest = {digest_of(each.prompt, each.answer, each.labeller): each for each in found}
         return [each for each in newest.values() if each.thumb]
 
-    def submitted(self) -> list[tuple[Task, Record]]:
+    def submitted(self) -> list[tuple[Task, Ranking]]:
         """Every submitted ranking with its task."""
         rows = tables.rankings
         with self.store.read() as connection:
             tasks = {task.id: task for task in _tasks(connection, select(tables.tasks))}
-            found = connection.execute(_records().where(rows.c.submitted).order_by(rows.c.id))
-            records = [_record(row) for row in found]
-        return [(tasks[record.task], record) for record in records]
+            found = connection.execute(_rankings().where(rows.c.submitted).order_by(rows.c.id))
+            rankings = [_ranking(row) for row in found]
+        return [(tasks[ranking.task], ranking) for ranking in rankings]
 
     def agreement(self) -> Agreement | None:
         """How far labellers agree on the tasks that several of them ranked."""
@@ -116,13 +118,13 @@ class Feedback:
                 for prompt in connection.execute(select(rows.prompt).where(rows.id.in_(of_source))).scalars()
             }
 
-    def record(self, task: int, labeller: str) -> Record | None:
+    def ranking(self, task: int, labeller: str) -> Ranking | None:
         """What a labeller said last of a task."""
         rows = tables.rankings.c
-        query = _records().where(rows.task == task, rows.labeller == labeller).order_by(rows.id.desc()).limit(1)
+        query = _rankings().where(rows.task == task, rows.labeller == labeller).order_by(rows.id.desc()).limit(1)
         with self.store.read() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else _record(row)
+        return None if row is None else _ranking(row)
 
     def states(self, labeller: str) -> dict[int, str]:
         """Each task that a labeller has touched: "begun", "skipped" or "done"."""
@@ -133,25 +135,25 @@ class Feedback:
             found = connection.execute(query)
             return {task: "done" if done else "skipped" if skipped else "begun" for task, skipped, done in found}
 
-    def save(self, record: Record) -> int:
+    def save(self, ranking: Ranking) -> int:
         """Add what a labeller said; the number of its row. Raises TakenError, UnknownError, GenusError."""
-        check_record(record, len(self.task(record.task).answers))
+        check_ranking(ranking, len(self.task(ranking.task).answers))
         try:
             with self.store.write() as connection:
-                return _add_record(connection, record)
+                return _add_ranking(connection, ranking)
         except IntegrityError:  # on Postgres two may get past the question at once; the index lets one of them in
             raise _taken() from None
 
-    def prefer(self, task: Task, record: Record) -> int:
+    def prefer(self, task: Task, ranking: Ranking) -> int:
         """Add a comparison from the playground, task and ranking in one step. Raises TakenError for the same one again."""
         check_task(task)
-        check_record(record, len(task.answers))
+        check_ranking(ranking, len(task.answers))
         try:
             with self.store.write() as connection:
                 number, _ = _add_task(connection, task._replace(kind="preference"))
                 order = connection.execute(_texts_of(number)).scalars().all()
-                ranks = tuple(record.ranks[task.answers.index(text)] for text in order)  # as they were stored first
-                return _add_record(connection, record._replace(task=number, ranks=ranks))
+                ranks = tuple(ranking.ranks[task.answers.index(text)] for text in order)  # as they were stored first
+                return _add_ranking(connection, ranking._replace(task=number, ranks=ranks))
         except IntegrityError:
             raise _taken() from None
 
@@ -220,12 +222,12 @@ def _add_task(connection: Connection, task: Task) -> tuple[int, bool]:
     return number, True
 
 
-def _add_record(connection: Connection, record: Record) -> int:
+def _add_ranking(connection: Connection, ranking: Ranking) -> int:
     rows = tables.rankings.c
-    final = select(rows.id).where(rows.task == record.task, rows.labeller == record.labeller, rows.submitted)
+    final = select(rows.id).where(rows.task == ranking.task, rows.labeller == ranking.labeller, rows.submitted)
     if connection.execute(final).first() is not None:
         raise _taken()
-    values = {**record._asdict(), "created": time.time()}
+    values = {**ranking._asdict(), "created": time.time()}
     number: int = connection.execute(insert(tables.rankings).values(**values).returning(rows.id)).scalar_one()
     return number
 
@@ -253,21 +255,21 @@ def _tasks(connection: Connection, query: Select[Any]) -> Iterator[Task]:
         yield Task(row.prompt, texts, sources, row.kind, row.id, row.guideline)
 
 
-def _records() -> Select[Any]:
+def _rankings() -> Select[Any]:
     rows = tables.rankings.c
-    return select(*(rows[name] for name in Record._fields), rows.id)
+    return select(*(rows[name] for name in Ranking._fields), rows.id)
 
 
-def _record(row: Any) -> Record:
+def _ranking(row: Any) -> Ranking:
     values = row._mapping
-    told = {name: values[name] for name in Record._fields}
+    told = {name: values[name] for name in Ranking._fields}
     flags = tuple(tuple(each) for each in told["flags"])
-    return Record(**{**told, "ranks": tuple(told["ranks"]), "overall": tuple(told["overall"]), "flags": flags})
+    return Ranking(**{**told, "ranks": tuple(told["ranks"]), "overall": tuple(told["overall"]), "flags": flags})
 
 
-def _ranked(record: Record) -> tuple[int, ...]:
-    """The ranks of a submitted record, which has them all."""
-    return tuple(rank for rank in record.ranks if rank is not None)
+def _ranked(ranking: Ranking) -> tuple[int, ...]:
+    """The ranks of a submitted ranking, which has them all."""
+    return tuple(rank for rank in ranking.ranks if rank is not None)
 
 
 def _guideline(connection: Connection) -> tuple[str, str] | None:

@@ -1,39 +1,39 @@
-"""Files in and out of the feedback store: tasks and prompts as JSON lines, rankings as JSON lines or a table."""
+"""Files in and out of the feedback store: tasks as JSON lines, rankings as JSON lines or a table."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from genus.align.feedback import Feedback
-from genus.align.records import FLAGS, Record, Task, check_prompt, check_task, check_text, digest_of
+from genus.align.rankings import FLAGS, Ranking, Task, check_task
 from genus.core.errors import GenusError
-from genus.core.files import unique_keys, write_text
-from genus.data.comparisons import Prompt
+from genus.core.files import write_text
+from genus.data.records import Record, read_all
+from genus.data.turns import prompt_of
 
-__all__ = ["export", "read_prompts", "read_tasks"]
+__all__ = ["export", "read_tasks"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a table program would run a cell that starts so
-Read = TypeVar("Read")
 
 
 def read_tasks(path: Path) -> list[Task]:
-    """Lines {"prompt": …, "answers": […]}, with "sources" if known. Raises GenusError naming the line and the field."""
+    """Records {"prompt": …, "answers": […]}, with "sources" if known. Raises GenusError naming file, line and field."""
+    seen: dict[str, str] = {}
 
-    def read(said: dict[str, Any]) -> Task:
-        answers, sources = (_texts(name, said.get(name, [])) for name in ("answers", "sources"))
-        task = Task(_prompt(said), answers, sources)
-        check_task(task)
-        return task
+    def read(record: Record) -> list[Task]:
+        answers, sources = _texts(record, "answers"), _texts(record, "sources") if "sources" in record.fields else ()
+        task = Task(prompt_of(record), answers, sources)
+        try:
+            check_task(task)
+        except GenusError as error:
+            raise GenusError(f"{record.place}: {error}") from None
+        if (first := seen.setdefault(task.digest, record.place)) != record.place:
+            raise GenusError(f"{record.place} says the same as {first}; take one out")
+        return [task]
 
-    return _lines(path, read, lambda task: task.digest)
-
-
-def read_prompts(path: Path) -> list[Prompt]:
-    """Lines {"prompt": …}. Raises GenusError naming the line and the field."""
-    return _lines(path, lambda said: check_prompt(_prompt(said)), digest_of)
+    return read_all(path, read)
 
 
 def export(feedback: Feedback, path: Path) -> tuple[int, Path | None]:
@@ -43,7 +43,7 @@ def export(feedback: Feedback, path: Path) -> tuple[int, Path | None]:
     """
     told = feedback.submitted()
     if path.suffix == ".jsonl":
-        write_text(path, "".join(_json(_said(task, record)) for task, record in told))
+        write_text(path, "".join(_json(_said(task, ranking)) for task, ranking in told))
     elif path.suffix == ".csv":
         write_text(path, _table(told))
     else:
@@ -56,60 +56,21 @@ def export(feedback: Feedback, path: Path) -> tuple[int, Path | None]:
     return len(told), beside
 
 
-def _lines(path: Path, read: Callable[[dict[str, Any]], Read], digest: Callable[[Read], str]) -> list[Read]:
-    """Every line, read; a blank one is none. Raises GenusError for the first that is wrong or stands there twice."""
-    found: list[Read] = []
-    seen: dict[str, int] = {}
-    for number, line in _numbered(path):
-        try:
-            said = json.loads(line, object_pairs_hook=unique_keys)
-            if not isinstance(said, dict):
-                raise GenusError('it is not an object; write {"prompt": …}')
-            each = read(said)
-        except (ValueError, RecursionError) as error:
-            raise GenusError(f"{path}: line {number}: it is not JSON ({str(error)[:100]}); correct it") from None
-        except GenusError as error:
-            raise GenusError(f"{path}: line {number}: {error}") from None
-        if (first := seen.setdefault(digest(each), number)) != number:
-            raise GenusError(f"{path}: line {number} says the same as line {first}; take one out")
-        found.append(each)
-    if not found:
-        raise GenusError(f"{path} holds no line; write one JSON object a line")
-    return found
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise GenusError(f"{path} cannot be read ({error.strerror}); name a file of JSON lines") from None
-    for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        try:
-            if line.strip():
-                yield number, line.decode()
-        except UnicodeDecodeError:
-            raise GenusError(f"{path}: line {number} is not UTF-8; save the file as UTF-8") from None
-
-
-def _prompt(said: dict[str, Any]) -> Any:
-    if "prompt" not in said:
-        raise GenusError("prompt is missing; give a text or a list of messages")
-    return said["prompt"]
-
-
-def _texts(name: str, said: Any) -> tuple[str, ...]:
-    if not isinstance(said, list):
-        raise GenusError(f"{name} is not a list; give a list of texts")
-    return tuple(check_text(f"{name}[{number}]", each, empty=name == "sources") for number, each in enumerate(said))
+def _texts(record: Record, field: str) -> tuple[str, ...]:
+    """What check_task then looks into."""
+    values = record.fields.get(field)
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+        raise record.wrong(field, "is no list of texts; give one")
+    return tuple(values)
 
 
 def _json(said: dict[str, Any]) -> str:
     return json.dumps(said, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _said(task: Task, record: Record) -> dict[str, Any]:
+def _said(task: Task, ranking: Ranking) -> dict[str, Any]:
     names = ("ranks", "labeller", "overall", "flags", "comment", "seconds", "guideline", "created")
-    told = {name: getattr(record, name) for name in names}
+    told = {name: getattr(ranking, name) for name in names}
     return {
         "prompt": task.prompt,
         "answers": task.answers,
@@ -120,18 +81,18 @@ def _said(task: Task, record: Record) -> dict[str, Any]:
     }
 
 
-def _table(told: list[tuple[Task, Record]]) -> str:
+def _table(told: list[tuple[Task, Ranking]]) -> str:
     """One row for each answer of each ranking."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\r\n")  # RFC 4180
     names = ["task", "kind", "labeller", "prompt", "answer", "source", "rank", "overall", *FLAGS, "comment", "seconds"]
     table.writerow([*names, "guideline", "created"])
-    for task, record in told:
+    for task, ranking in told:
         prompt = task.prompt if isinstance(task.prompt, str) else json.dumps(task.prompt, ensure_ascii=False)
         for place, (text, source) in enumerate(zip(task.answers, task.sources, strict=True)):
-            flags = [int(flag in record.flags[place]) for flag in FLAGS]
-            row = [task.id, task.kind, record.labeller, prompt, text, source, record.ranks[place], record.overall[place]]
-            table.writerow(map(_cell, [*row, *flags, record.comment, record.seconds, record.guideline, record.created]))
+            flags = [int(flag in ranking.flags[place]) for flag in FLAGS]
+            row = [task.id, task.kind, ranking.labeller, prompt, text, source, ranking.ranks[place], ranking.overall[place]]
+            table.writerow(map(_cell, [*row, *flags, ranking.comment, ranking.seconds, ranking.guideline, ranking.created]))
     return file.getvalue()
 
 

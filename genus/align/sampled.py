@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from genus.align.records import LONGEST, MOST, Task
+from genus.align.rankings import LONGEST, MOST, Task
 from genus.core.errors import GenusError
 from genus.data.comparisons import Prompt
 from genus.engine.engine import Engine

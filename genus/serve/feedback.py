@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from genus.align.blind import ranking_of, ranks_of, task_order, unshuffled, with_order
 from genus.align.feedback import Feedback, TakenError, UnknownError
-from genus.align.records import FLAGS, LONGEST, LONGEST_COMMENT, MOST, Record, Task, Thumb
+from genus.align.rankings import FLAGS, LONGEST, LONGEST_COMMENT, MOST, Ranking, Task, Thumb
 from genus.align.store import BusyError, FullError, StoreError
 from genus.core.errors import GenusError
 from genus.data.comparisons import Demonstration
@@ -140,7 +140,7 @@ class Desk:
             )
         ranks = tuple(1 if body.preferred in (None, place) else 2 for place in range(count))
         task = Task(body.prompt, tuple(body.answers), tuple(body.models))
-        said = Record(0, name, ranks, (None,) * count, ((),) * count, submitted=True)
+        said = Ranking(0, name, ranks, (None,) * count, ((),) * count, submitted=True)
         return {"saved": await self._do(lambda: self.feedback.prefer(task, said))}
 
     def _overview(self, name: str) -> dict[str, Any]:
@@ -156,10 +156,10 @@ class Desk:
         }
 
     def _task(self, name: str, number: int) -> dict[str, Any]:
-        task, record = self.feedback.task(number), self.feedback.record(number, name)
+        task, ranking = self.feedback.task(number), self.feedback.ranking(number, name)
         order = with_order(name, number, len(task.answers))
         said = {"id": number, "prompt": task.prompt, "answers": [task.answers[answer] for answer in order]}
-        return said | {"record": None if record is None else _shown(record, order)}
+        return said | {"record": None if ranking is None else _shown(ranking, order)}
 
     def _rank(self, name: str, number: int, body: RankingBody) -> int:
         count = len(self.feedback.task(number).answers)
@@ -171,7 +171,7 @@ class Desk:
             return unshuffled(order, values)
 
         return self.feedback.save(
-            Record(
+            Ranking(
                 number,
                 name,
                 by_answer("ranking", ranks_of(body.ranking, count)),
@@ -219,15 +219,15 @@ def login_name() -> str:
         raise GenusError("your login has no name; say who ranks with --labeller NAME") from error
 
 
-def _shown(record: Record, order: Sequence[int]) -> dict[str, Any]:
-    """A labeller's own record by places on their page."""
+def _shown(ranking: Ranking, order: Sequence[int]) -> dict[str, Any]:
+    """A labeller's own ranking by places on their page."""
     return {
-        "ranking": ranking_of([record.ranks[answer] for answer in order]),
-        "overall": [record.overall[answer] for answer in order],
-        "flags": [record.flags[answer] for answer in order],
-        "comment": record.comment,
-        "seconds": record.seconds,
-        "state": "done" if record.submitted else "skipped" if record.skipped else "begun",
+        "ranking": ranking_of([ranking.ranks[answer] for answer in order]),
+        "overall": [ranking.overall[answer] for answer in order],
+        "flags": [ranking.flags[answer] for answer in order],
+        "comment": ranking.comment,
+        "seconds": ranking.seconds,
+        "state": "done" if ranking.submitted else "skipped" if ranking.skipped else "begun",
     }
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from genus.core.errors import GenusError
-from genus.data.comparisons import Prompt
+from genus.data.turns import Prompt
 
 __all__ = [
-    "FLAGS", "LONGEST", "LONGEST_COMMENT", "MOST", "Kind", "Record", "Task", "Thumb", "check_prompt", "check_record",
+    "FLAGS", "LONGEST", "LONGEST_COMMENT", "MOST", "Kind", "Ranking", "Task", "Thumb", "check_prompt", "check_ranking",
     "check_task", "check_text", "digest_of",
 ]  # fmt: skip
 
@@ -31,7 +31,7 @@ FLAGS = {
     "moral_judgment": "Expresses a moral judgment",
 }
 
-_ROLES = ("system", "user", "assistant")
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 Kind = Literal["rank", "preference"]
 
@@ -52,7 +52,7 @@ class Task(NamedTuple):
         return digest_of(self.prompt, sorted(self.answers))
 
 
-class Record(NamedTuple):
+class Ranking(NamedTuple):
     """What one labeller said of one task: for each answer its rank (1 the best, equal ranks tie), 1-7 overall, flags."""
 
     task: int
@@ -108,7 +108,7 @@ def check_prompt(prompt: Any) -> Prompt:
         if message["role"] not in _ROLES:
             raise GenusError(f"prompt[{number}].role is none of {', '.join(_ROLES)}; correct it")
         check_text(f"prompt[{number}].content", message["content"])
-    if prompt[-1]["role"] != "user":
+    if prompt[-1]["role"] not in ("user", "tool"):
         raise GenusError(
             f"prompt[{len(prompt) - 1}].role is {prompt[-1]['role']}, and the last turn is the user's; correct it"
         )
@@ -128,23 +128,23 @@ def check_task(task: Task) -> None:
         raise GenusError(f"sources has {len(task.sources)} entries for {len(task.answers)} answers; give one for each")
 
 
-def check_record(record: Record, answers: int) -> None:
-    """Raise GenusError for a record that does not fit a task of so many answers."""
-    for name, values in (("ranks", record.ranks), ("overall", record.overall), ("flags", record.flags)):
+def check_ranking(ranking: Ranking, answers: int) -> None:
+    """Raise GenusError for a ranking that does not fit a task of so many answers."""
+    for name, values in (("ranks", ranking.ranks), ("overall", ranking.overall), ("flags", ranking.flags)):
         if len(values) != answers:
             raise GenusError(f"{name} has {len(values)} entries and the task {answers} answers; give one for each")
-    _check_ranks(record.ranks)
-    if any(each is not None and not 1 <= each <= 7 for each in record.overall):
+    _check_ranks(ranking.ranks)
+    if any(each is not None and not 1 <= each <= 7 for each in ranking.overall):
         raise GenusError("overall goes from 1 to 7; correct it")
-    for flags in record.flags:
+    for flags in ranking.flags:
         if unknown := sorted(set(flags) - FLAGS.keys()):
             raise GenusError(f"{unknown[0][:40]!r} is no flag; choose from {', '.join(FLAGS)}")
-    if record.submitted and record.skipped:
+    if ranking.submitted and ranking.skipped:
         raise GenusError("a task is submitted or skipped, not both; choose one")
-    if record.submitted and None in record.ranks:
+    if ranking.submitted and None in ranking.ranks:
         raise GenusError("an answer has no rank yet; rank every answer once, then submit, or skip the task")
-    check_text("comment", record.comment, LONGEST_COMMENT, empty=True)
-    check_text("labeller", record.labeller, 100)
+    check_text("comment", ranking.comment, LONGEST_COMMENT, empty=True)
+    check_text("labeller", ranking.labeller, 100)
 
 
 def _check_ranks(ranks: Sequence[int | None]) -> None:
