@@ -46,7 +46,7 @@ class Store:
         self._engine = _engine(place, wait, new)
         try:
             if place.get_backend_name() == "sqlite" and not new and not Path(self.name).is_file():
-                raise GenusError("there is no such file; `genus rank --store` makes one")
+                raise GenusError("there is no such file; `genus rank tasks.jsonl --store FILE` makes one")
             with self._told():
                 if new:
                     create(self._engine, time.time())

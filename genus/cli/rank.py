@@ -79,7 +79,7 @@ def rank(tasks: Path | None = None, /, *, flags: Annotated[_Flags, Parameter(nam
     chosen = Chosen(host=flags.host, port=flags.port, keys=flags.keys, no_keys=flags.no_keys, labeller=flags.labeller)
     access, new = access_of(chosen), [] if tasks is None else read_tasks(tasks)
     told = None if flags.guideline is None else _text(flags.guideline)
-    feedback = Feedback.open(flags.store, new=True)
+    feedback = Feedback.open(flags.store, new=bool(new) or flags.model is not None)
     if told is not None:
         feedback.set_guideline(told)
     if new:
