@@ -30,12 +30,12 @@ def unshuffled(order: Sequence[int], shown: Sequence[object]) -> tuple:
 def ranks_of(ranking: Sequence[Sequence[int]], count: int) -> list[int | None]:
     """A ranking as groups of places, the best first, ties in one group -> the rank of each place, None where it has none.
 
+    An empty group is a rank that no answer has yet.
+
     Raises GenusError for a place that is not there or stands there twice.
     """
     ranks: list[int | None] = [None] * count
     for rank, group in enumerate(ranking, 1):
-        if not group:
-            raise GenusError(f"ranking[{rank - 1}] is empty; leave it out")
         for place in group:
             if not 0 <= place < count:
                 raise GenusError(f"ranking names answer {place}, and they go from 0 to {count - 1}; correct it")
@@ -47,8 +47,8 @@ def ranks_of(ranking: Sequence[Sequence[int]], count: int) -> list[int | None]:
 
 def ranking_of(ranks: Sequence[int | None]) -> list[list[int]]:
     """The way back from `ranks_of`."""
-    given = sorted({rank for rank in ranks if rank is not None})
-    return [[place for place, rank in enumerate(ranks) if rank == each] for each in given]
+    worst = max((rank for rank in ranks if rank is not None), default=0)
+    return [[place for place, rank in enumerate(ranks) if rank == each] for each in range(1, worst + 1)]
 
 
 def _drawn(labeller: str, *numbers: int) -> bytes:

@@ -133,7 +133,8 @@ def check_ranking(ranking: Ranking, answers: int) -> None:
     for name, values in (("ranks", ranking.ranks), ("overall", ranking.overall), ("flags", ranking.flags)):
         if len(values) != answers:
             raise GenusError(f"{name} has {len(values)} entries and the task {answers} answers; give one for each")
-    _check_ranks(ranking.ranks)
+    if any(rank is not None and not 1 <= rank <= answers for rank in ranking.ranks):
+        raise GenusError(f"ranks go from 1 to {answers}; correct them")
     if any(each is not None and not 1 <= each <= 7 for each in ranking.overall):
         raise GenusError("overall goes from 1 to 7; correct it")
     for flags in ranking.flags:
@@ -141,14 +142,16 @@ def check_ranking(ranking: Ranking, answers: int) -> None:
             raise GenusError(f"{unknown[0][:40]!r} is no flag; choose from {', '.join(FLAGS)}")
     if ranking.submitted and ranking.skipped:
         raise GenusError("a task is submitted or skipped, not both; choose one")
-    if ranking.submitted and None in ranking.ranks:
-        raise GenusError("an answer has no rank yet; rank every answer once, then submit, or skip the task")
+    if ranking.submitted:
+        _check_whole(ranking.ranks)
     check_text("comment", ranking.comment, LONGEST_COMMENT, empty=True)
     check_text("labeller", ranking.labeller, 100)
 
 
-def _check_ranks(ranks: Sequence[int | None]) -> None:
-    """1 to some number without a gap, so that one ranking is written one way."""
+def _check_whole(ranks: Sequence[int | None]) -> None:
+    """Every answer has one, from 1 without a gap, so that one ranking is written one way."""
     given = {rank for rank in ranks if rank is not None}
+    if None in ranks:
+        raise GenusError("an answer has no rank yet; rank every answer once, then submit, or skip the task")
     if given != set(range(1, len(given) + 1)):
         raise GenusError(f"ranks {sorted(given)} leave a gap; the best is 1, the next 2, and equal ones tie")

@@ -55,7 +55,9 @@ def test_f43_two_submits_at_once_are_one(feedback, tmp_path):
         (said(1, (1, 2)), "ranks has 2 entries and the task 3"),
         (said(1, (1, 2, 3, 4)), "ranks has 4 entries"),
         (said(1, (1, 3, 3)), "leave a gap"),
-        (said(1, (2, 3, 4)), "leave a gap"),
+        (said(1, (2, 3, 3)), "leave a gap"),
+        (said(1, (2, 3, 4)), "ranks go from 1 to 3"),
+        (said(1, (0, None, None), submitted=False), "ranks go from 1 to 3"),
         (said(1, (1, 2, 3), overall=(8, None, None)), "overall goes from 1 to 7"),
         (said(1, (1, 2, 3), overall=(0, None, None)), "overall goes from 1 to 7"),
         (said(1, (1, 2, 3), flags=(("rude",), (), ())), "'rude' is no flag"),
@@ -73,7 +75,8 @@ def test_f43_what_is_no_ranking_leaves_no_row(feedback, tmp_path, ranking, told)
 
 def test_f43_an_answer_is_ranked_once_and_is_there():
     assert ranks_of([[2], [0, 1]], 3) == [2, 2, 1]
-    for ranking, told in [([[0], [0, 1]], "answer 0 twice"), ([[3]], "names answer 3"), ([[-1]], "answer -1"), ([[]], "is empty")]:
+    assert ranks_of([[], [1]], 2) == [None, 2]  # while one is at it
+    for ranking, told in [([[0], [0, 1]], "answer 0 twice"), ([[3]], "names answer 3"), ([[-1]], "answer -1")]:
         with pytest.raises(GenusError, match=told):
             ranks_of(ranking, 3)
 

@@ -13,13 +13,14 @@ describe("a ranking", () => {
   });
 
   it("comes back from the server as it was sent", () => {
-    let draft = setRank(setRank(emptyDraft(3), 2, 1), 0, 2);
+    let draft = setRank(setRank(emptyDraft(3), 2, 1), 0, 3);
     draft = setFlag(setFlag(setOverall(draft, 1, 7), 1, "opinion", true), 1, "violent", true);
     draft = setFlag(draft, 1, "opinion", false);
-    const record = { ...saidOf({ ...draft, comment: "hm" }, 3), state: "begun" as const };
-    expect(record.ranking).toEqual([[2], [0]]);
+    const record = { ...saidOf({ ...draft, comment: "hm" }, 3, false), state: "begun" as const };
+    expect(record.ranking).toEqual([[2], [], [0]]);
+    expect(saidOf(draft, 3, true).ranking).toEqual([[2], [0]]);
     const back = draftOf({ id: 1, prompt: "p", answers: ["a", "b", "c"], record });
-    expect(back).toEqual({ ranks: [2, null, 1], overall: [null, 7, null], flags: [[], ["violent"], []], comment: "hm" });
+    expect(back).toEqual({ ranks: [3, null, 1], overall: [null, 7, null], flags: [[], ["violent"], []], comment: "hm" });
   });
 
   it("moves step by step and stays within its ends", () => {
@@ -106,10 +107,19 @@ describe("saving", () => {
     both();
     await state.submit();
     expect(sent.map(({ path }) => path)).toEqual(Array(3).fill("genus/feedback/tasks/1"));
-    expect(sent.map(({ body }) => body.ranking)).toEqual([[[0]], [[1], [0]], [[1], [0]]]);
+    expect(sent.map(({ body }) => body.ranking)).toEqual([[[], [0]], [[1], [0]], [[1], [0]]]);
     expect(sent.map(({ body }) => [body.submit, body.labeller])).toEqual([[false, "anna"], [false, "anna"], [true, "anna"]]);
     expect(state.task.value?.id).toBe(2);
     expect(state.saving.value).toBe("");
+  });
+
+  it("submits once, however often Enter is pressed", async () => {
+    both();
+    const first = state.submit();
+    both();
+    await Promise.all([first, state.submit(), state.skip()]);
+    expect(sent.filter(({ body }) => body.submit || body.skip)).toHaveLength(1);
+    expect(sent.map(({ path }) => path)).toEqual(Array(3).fill("genus/feedback/tasks/1"));
   });
 
   it("does not submit before every answer has a rank", async () => {

@@ -1,6 +1,6 @@
 /** The labellers' page: a prompt, answers without their authors side by side, and what is said of them. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { desk, type Prompt } from "../api/feedback";
 import { Markdown } from "../markdown/view";
 import { Alert } from "../parts/alert";
@@ -11,7 +11,7 @@ import { Card } from "./card";
 import { Demonstration } from "./demonstration";
 import { type Action, meaningOf, type Spot } from "./keys";
 import { isComplete, letter, moveRank, nextIn, nextUnranked, setOverall, setRank, spokenRanking } from "./ranking";
-import { agreed, change, comment, commentNow, draft, flush, isDone, loadFailure, open, placeOf, saveFailure, saving, skip, start, step, submit, task } from "./state";
+import { agreed, change, comment, commentNow, draft, flush, hasUnsaved, isDone, loadFailure, open, placeOf, saveFailure, saving, skip, start, step, submit, task } from "./state";
 
 export function Rank() {
   useEffect(() => {
@@ -74,7 +74,7 @@ function Progress() {
           {again !== null && <button type="button" class="plain" onClick={() => void open(again)}>Go to the skipped ones</button>}
         </p>
       )}
-      <Alert failure={saveFailure.value} retry={() => void flush()} />
+      <Alert failure={saveFailure.value} retry={hasUnsaved.value ? () => void flush() : undefined} />
     </section>
   );
 }
@@ -100,8 +100,8 @@ function TaskView() {
   const box = useRef<HTMLDivElement>(null);
   const { id, answers } = task.value!;
   const focus = (place: number) => box.current?.querySelector<HTMLElement>(`article[data-answer="${place}"]`)?.focus();
-  useEffect(() => {
-    // Who goes on by keyboard is at the next task's first answer at once.
+  // Before the task is seen: who goes on by keyboard is at its first answer at once, and no key is lost.
+  useLayoutEffect(() => {
     if (document.activeElement === document.body || !document.activeElement?.closest(".demonstration, header")) focus(0);
   }, []);
   const handle = (event: KeyboardEvent) => {

@@ -70,9 +70,12 @@ export function nextUnranked(draft: Draft, after: number): number | null {
   return null;
 }
 
-export function saidOf(draft: Draft, seconds: number): Said {
+/** As it is sent: what is not submitted yet keeps its gaps, so that it comes back as it was left. */
+export function saidOf(draft: Draft, seconds: number, submit: boolean): Said {
   const { ranks, ...rest } = draft;
-  return { ranking: groupsOf(ranks), ...rest, seconds };
+  const worst = Math.max(0, ...ranks.map((rank) => rank ?? 0));
+  const gaps = Array.from({ length: worst }, (_, index) => ranks.flatMap((each, place) => (each === index + 1 ? [place] : [])));
+  return { ranking: submit ? groupsOf(ranks) : gaps, ...rest, seconds };
 }
 
 /** The first task after this one, around the end, that is in one of these states. */

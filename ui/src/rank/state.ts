@@ -22,11 +22,16 @@ export const saving = signal<"" | "saving" | "saved">("");
 /** What did not reach the server stays in this browser until it did. */
 const unsaved = kept<{ labeller: string; waiting: Waiting[] }>("rank.unsaved", { labeller: "", waiting: [] });
 
+/** Whether there is something to send again. */
+export const hasUnsaved = computed(() => unsaved.value.waiting.length > 0);
+
 const states = computed(() => new Map(desk.value?.tasks));
 export const isDone = computed(() => task.value !== null && states.value.get(task.value.id) === "done");
 
 let opened = 0;
 let busy = false;
+/** A second Enter, or a click after it, must not reach a task that is being submitted. */
+let finishing = false;
 let typing: ReturnType<typeof setTimeout> | undefined;
 
 /** Open the desk: send what was left, then the first task that is open. */
@@ -80,7 +85,7 @@ export function step(by: -1 | 1): boolean {
 
 /** A click: shown at once, sent at once. */
 export function change(next: Draft): void {
-  if (isDone.value) return;
+  if (isDone.value || finishing) return;
   clearTimeout(typing);
   draft.value = next;
   mark(task.value!.id, "begun");
@@ -105,13 +110,13 @@ export function commentNow(): void {
 }
 
 export async function submit(): Promise<void> {
-  if (isDone.value || !task.value) return;
+  if (isDone.value || finishing || !task.value) return;
   if (!isComplete(draft.value)) return announce("Some answers have no rank yet.");
   await finish({ skip: false, submit: true }, "done");
 }
 
 export async function skip(): Promise<void> {
-  if (isDone.value || !task.value) return;
+  if (isDone.value || finishing || !task.value) return;
   await finish({ skip: true, submit: false }, "skipped");
 }
 
@@ -119,15 +124,19 @@ async function finish(how: { skip: boolean; submit: boolean }, state: TaskState)
   clearTimeout(typing);
   typing = undefined;
   const { id } = task.value!;
-  send(how);
-  await flush();
-  if (saveFailure.value || unsaved.value.waiting.length) return;
-  mark(id, state);
-  if (how.submit) void refreshAgreement();
-  if (task.value?.id !== id) return;
-  const next = nextIn(desk.value!.tasks, id, ["open", "begun"]);
-  if (next !== null) await open(next);
-  else announce("That was the last open task.");
+  finishing = true;
+  try {
+    send(how);
+    await flush();
+    if (saveFailure.value || unsaved.value.waiting.length) return;
+    const next = nextIn(desk.value!.tasks, id, ["open", "begun"]);
+    if (next !== null && task.value?.id === id) await open(next);
+    else announce("That was the last open task.");
+    mark(id, state);
+    if (how.submit) void refreshAgreement();
+  } finally {
+    finishing = false;
+  }
 }
 
 function mark(id: number, state: TaskState): void {
@@ -139,7 +148,7 @@ function mark(id: number, state: TaskState): void {
 function send(how: { skip: boolean; submit: boolean }): void {
   const { id, record } = task.value!;
   const seconds = (record?.seconds ?? 0) + Math.max(0, Date.now() - opened) / 1000;
-  const body = { ...saidOf(draft.value, seconds), ...how, guideline: desk.value?.guideline?.digest };
+  const body = { ...saidOf(draft.value, seconds, how.submit), ...how, guideline: desk.value?.guideline?.digest };
   keep([...unsaved.value.waiting, { task: id, body }]);
   void flush();
 }
