@@ -10,7 +10,9 @@ CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": 
 
 
 def tasks(count: int, answers: int = 3) -> list[Task]:
-    return [Task(f"prompt {number}", tuple(f"answer {number}.{place}" for place in range(answers))) for number in range(count)]
+    return [
+        Task(f"prompt {number}", tuple(f"answer {number}.{place}" for place in range(answers))) for number in range(count)
+    ]
 
 
 def opened(folder: Path, count: int = 2, answers: int = 3) -> Feedback:

@@ -42,10 +42,8 @@ def test_f43_two_submits_at_once_are_one(feedback, tmp_path):
     """Where the question before is passed by both, as on Postgres, the index lets one in."""
     feedback.save(said(1, (1, 2, 3)))
     with sqlite3.connect(tmp_path / "feedback.db") as connection, pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        connection.execute(
-            "INSERT INTO feedback_rankings (task, labeller, ranks, overall, flags, comment, seconds, skipped, submitted, created)"
-            " SELECT task, labeller, ranks, overall, flags, comment, seconds, skipped, submitted, created FROM feedback_rankings"
-        )
+        names = "task, labeller, ranks, overall, flags, comment, seconds, skipped, submitted, created"
+        connection.execute(f"INSERT INTO feedback_rankings ({names}) SELECT {names} FROM feedback_rankings")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +154,7 @@ for turn in range(rounds):
     found = dict(connection.execute("SELECT labeller, comment FROM feedback_rankings"))
     connection.close()
     assert acknowledged <= found.keys(), acknowledged - found.keys()
-    # what was not acknowledged and is there all the same was killed between its commit and its 200: one at most in each round
+    # what is there unacknowledged was killed between its commit and its 200: one at most in each round
     assert len(found.keys() - acknowledged) <= turn + 1
     assert all(comment == name * 50 for name, comment in found.items())
 submitted = {each.labeller for each in Feedback.open(folder / "feedback.db").comparisons()}

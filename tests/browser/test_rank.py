@@ -172,7 +172,9 @@ def test_by_drag_and_by_buttons(desk, store):
 
 def test_what_could_not_be_saved_is_said_kept_and_saved_on_retry(desk, store):
     page = desk("dora")
-    full = {"error": {"message": "the disk is full, so nothing was saved", "type": "server_error", "param": None, "code": None}}
+    full = {
+        "error": {"message": "the disk is full, so nothing was saved", "type": "server_error", "param": None, "code": None}
+    }
     page.route("**/genus/feedback/tasks/*", lambda route: route.fulfill(status=507, json=full)
                if route.request.method == "POST" else route.fallback())  # fmt: skip
     rank_digits = "1234567890"[: page.locator("article.answer").count()]
@@ -187,7 +189,9 @@ def test_what_could_not_be_saved_is_said_kept_and_saved_on_retry(desk, store):
     page.get_by_text("1 of 20 done").wait_for()
     (found,) = [each for each in Feedback.open(store).comparisons() if each.labeller == "dora"]
     assert sorted(found.ranks) == list(range(1, len(rank_digits) + 1))
-    page.route("**/genus/feedback/tasks/*", lambda route: route.abort() if route.request.method == "POST" else route.fallback())
+    page.route(
+        "**/genus/feedback/tasks/*", lambda route: route.abort() if route.request.method == "POST" else route.fallback()
+    )
     page.locator("article.answer").first.press("1")
     page.get_by_role("alert").get_by_text("connection to the server was lost").wait_for()
     page.unroute("**/genus/feedback/tasks/*")

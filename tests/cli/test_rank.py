@@ -19,7 +19,9 @@ def genus(tmp_path, monkeypatch, capsys):
     """Runs the command in a folder of its own; gives its exit code, what it said, and what the page was opened with."""
     opened_with = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("genus.serve.start.start_desk", lambda feedback, chosen, access: opened_with.append((feedback, chosen)))
+    monkeypatch.setattr(
+        "genus.serve.start.start_desk", lambda feedback, chosen, access: opened_with.append((feedback, chosen))
+    )
 
     def run(*arguments):
         opened_with.clear()

@@ -95,7 +95,14 @@ class Here:
     """A running server: `client`, `state`, `engine`."""
 
     def __init__(
-        self, model: Any, folder: Path, *, key: str | None = KEY, settings: Any = None, runs: Any = (), desk: Any = None,
+        self,
+        model: Any,
+        folder: Path,
+        *,
+        key: str | None = KEY,
+        settings: Any = None,
+        runs: Any = (),
+        desk: Any = None,
         **engine: Any,
     ):
         self.engine = EngineHere(model, **engine)
