@@ -110,7 +110,7 @@ describe("saving", () => {
     expect(sent.map(({ body }) => body.ranking)).toEqual([[[], [0]], [[1], [0]], [[1], [0]]]);
     expect(sent.map(({ body }) => [body.submit, body.labeller])).toEqual([[false, "anna"], [false, "anna"], [true, "anna"]]);
     expect(state.task.value?.id).toBe(2);
-    expect(state.saving.value).toBe("");
+    expect(state.saving.value).toBe("saved");
   });
 
   it("submits once, however often Enter is pressed", async () => {

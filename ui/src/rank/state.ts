@@ -63,7 +63,6 @@ export async function open(id: number): Promise<void> {
     batch(() => {
       task.value = { ...found, record };
       draft.value = draftOf(task.value);
-      saving.value = "";
     });
     opened = Date.now();
     announce(`Task ${placeOf(id) + 1} of ${desk.value?.tasks.length}.`);
