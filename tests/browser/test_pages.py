@@ -108,9 +108,9 @@ def test_thumbs_and_preferences_are_sent_as_they_are_given(open_page, pretend):
     page.get_by_role("button", name="Bad", pressed=False).wait_for()
     sent = [body for path, body in pretend.asked if path == "/genus/feedback/thumbs"]
     assert [body["thumb"] for body in sent] == [1, -1, 0]
-    text = page.locator(".tokens .token").all_text_contents()
+    text = "".join(page.locator(".tokens .token").all_text_contents()).replace("◌", "")  # stands for half a character
     assert {(body["prompt"], body["answer"], body["model"], body["labeller"]) for body in sent} == {
-        (page.get_by_label("Prompt").input_value(), "".join(text), "demo", "anna")
+        (page.get_by_label("Prompt").input_value(), text, "demo", "anna")
     }
     page.evaluate("location.hash = '#/compare'")
     page.get_by_role("button", name="Generate", exact=True).click()
@@ -118,7 +118,7 @@ def test_thumbs_and_preferences_are_sent_as_they_are_given(open_page, pretend):
     page.get_by_text("Saved: column 2 is preferred.").wait_for()
     (body,) = [body for path, body in pretend.asked if path == "/genus/feedback/preferences"]
     columns = page.locator(".columns section")
-    shown = ["".join(columns.nth(column).locator(".token").all_text_contents()) for column in range(2)]
+    shown = ["".join(columns.nth(each).locator(".token").all_text_contents()).replace("◌", "") for each in range(2)]
     assert (body["answers"], body["models"], body["preferred"]) == (shown, ["demo", "demo"], 1)
     assert page.get_by_role("button", name="Column 1", exact=True).is_disabled()
 

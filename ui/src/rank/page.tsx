@@ -124,7 +124,7 @@ function TaskView() {
       </section>
       <fieldset class="judged" disabled={isDone.value} aria-label="Answers and their ranking">
         <Board focus={focus} />
-        <div class={`answers of-${Math.min(answers.length, 5)}`}>{answers.map((_, place) => <Card key={place} place={place} />)}</div>
+        <div class="answers">{answers.map((_, place) => <Card key={place} place={place} />)}</div>
         <Finish />
       </fieldset>
     </div>

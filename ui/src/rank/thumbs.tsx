@@ -25,10 +25,8 @@ export function Thumbs({ prompt, answer, model }: { prompt: string; answer: stri
   return (
     <span class="thumbs" role="group" aria-label="What do you think of this text?">
       {([1, -1] as const).map((thumb) => (
-        <button key={thumb} type="button" class="plain" aria-label={NAMES[thumb]} title={NAMES[thumb]} aria-pressed={given === thumb} onClick={() => void give(given === thumb ? 0 : thumb)}>
-          <svg class={thumb < 0 ? "down" : ""} viewBox="0 0 20 20" width="16" height="16" aria-hidden="true">
-            <path d="M2 9h3v9H2zm5 0 4-7c1.6 0 2.3 1 2 2.4L12.4 8H17c1.1 0 1.8.9 1.6 2l-1.3 6.5c-.2.9-1 1.5-1.9 1.5H7z" />
-          </svg>
+        <button key={thumb} type="button" class="plain" aria-pressed={given === thumb} onClick={() => void give(given === thumb ? 0 : thumb)}>
+          {NAMES[thumb]}
         </button>
       ))}
       {failed && <Alert failure={failed.failure} retry={() => void give(failed.thumb)} />}
