@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from genus.align.encoding import answer_example, encode_answer, encode_prompt
+from genus.align.encoding import answer_example, encode_answer
 from genus.core.errors import GenusError
 from genus.core.progress import say
 from genus.data.chats import read_chats
 from genus.data.comparisons import Comparison, Demonstration, Prompt, read_comparisons
+from genus.data.encoding import encode_prompt
 from genus.data.examples import Example
 from genus.data.records import Wrong
 from genus.tokenizers.tokenizer import Tokenizer

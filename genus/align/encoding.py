@@ -1,4 +1,4 @@
-"""Prompts and answers as token ids, in one form for all that learns from answers: as the model itself would say them."""
+"""Answers as token ids, in one form for all that learns from them: as the model itself would say them."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,7 @@ from genus.data.comparisons import Prompt
 from genus.data.examples import Example
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["answer_example", "encode_answer", "encode_prompt", "end_of_answer"]
-
-
-def encode_prompt(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    """A text after what the tokenizer starts texts with, or the turns of a chat with the start of the answer's turn."""
-    if isinstance(prompt, str):
-        start = [] if tokenizer.start or tokenizer.end_of_text is None else [tokenizer.end_of_text]
-        return [*tokenizer.start, *tokenizer.encode(prompt)] or start
-    return tokenizer.encode_chat(list(prompt), add_generation_prompt=True)
+__all__ = ["answer_example", "encode_answer", "end_of_answer"]
 
 
 def encode_answer(tokenizer: Tokenizer, prompt: Prompt, answer: str) -> list[int]:

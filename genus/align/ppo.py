@@ -4,6 +4,7 @@ One prompt, one answer; a penalty for each token that is likelier than by the st
 values from a network of their own that starts as the reward model. docs/ppo.md lists what is done and what is left out.
 """
 
+import time
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
@@ -177,11 +178,17 @@ class _Collector:
         self.monitor.first = more.get("first")
         numbers = range(rollout * self.recipe.batch, (rollout + 1) * self.recipe.batch)
         asked = [self.source.row(*divmod(number, len(self.source))) for number in numbers]
+        began = time.perf_counter()
         episodes = self._roll(asked, shuffle_key(self.recipe.seed, rollout))
+        rolled = time.perf_counter()
         scores = self._scores(episodes)
         read = self._read(episodes)
         parts = self._parts(episodes, scores, read, kl)
         self._note(episodes, scores, read, kl)
+        self.figures |= {
+            "answering_seconds": round(rolled - began, 4),
+            "scoring_seconds": round(time.perf_counter() - rolled, 4),
+        }
         if self.recipe.kl_target:
             kl = adapted_kl(kl, read.kl, self.recipe.kl_target, len(episodes))
         return parts, {**more, "kl": kl, "first": self.monitor.first}

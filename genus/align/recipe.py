@@ -6,10 +6,87 @@ from typing import Literal
 
 from genus.core.errors import GenusError
 from genus.data.records import Wrong
-from genus.train.recipe import Every, Optim, Recovery
-from genus.train.tune_recipe import Course, Tuning
+from genus.train.recipe import Recovery
+from genus.train.tune_recipe import Course, TuneEvery, TuneOptim, Tuning
 
-__all__ = ["Dpo", "Ppo", "Reward"]
+__all__ = [
+    "Dpo",
+    "DpoCourse",
+    "DpoOptim",
+    "Grpo",
+    "Judge",
+    "NoRecovery",
+    "Ppo",
+    "PpoCourse",
+    "PpoEvery",
+    "PpoOptim",
+    "Reward",
+    "RewardOptim",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardOptim(TuneOptim):
+    """The optimizer."""
+
+    lr: float = 9e-6
+    """Peak learning rate; InstructGPT's for 6 billion parameters; small models want more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpoOptim(TuneOptim):
+    """The optimizer."""
+
+    lr: float = 1e-6
+    """Peak learning rate, the paper's; small models want more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DpoCourse(Course):
+    """The learning rate over a run, in shares of the run."""
+
+    warmup: float = 0.1
+    """Share of the run over which the learning rate rises from 0 to its peak."""
+    decay: Literal["cosine", "linear", "constant"] = "linear"
+    """The way from the peak to the end."""
+    final: float = 0.0
+    """Learning rate at the end, as a share of the peak; of cosine and linear."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpoOptim(TuneOptim):
+    """The optimizer."""
+
+    eps: float = 1e-5
+    """Added to the root of the second moment; careful replications of the 2019 code take 1e-5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpoCourse(Course):
+    """The learning rate over a run, in shares of the run."""
+
+    decay: Literal["cosine", "linear", "constant"] = "constant"
+    """The way from the peak to the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpoEvery(TuneEvery):
+    """How often to look up from training, in rollouts; 0 is never."""
+
+    validate: int = 16
+    """Rollouts between looks at held-out prompts."""
+    sample: int = 16
+    """Rollouts between sample answers."""
+    checkpoint: int = 16
+    """Rollouts between checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoRecovery(Recovery):
+    """Rewards move by themselves, so that no step is taken for a spike."""
+
+    spike: Literal["skip", "rollback", "lower", "none"] = "none"
+    """Only none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +107,7 @@ class Reward(Tuning):
     """Prompts of a step, each with all its answers."""
     micro_batch: int = 4
     """Prompts computed at once; fewer need less memory and give the same update."""
-    optim: Optim = field(default_factory=lambda: Optim(lr=9e-6, weight_decay=0.0))
+    optim: RewardOptim = field(default_factory=RewardOptim)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,14 +136,96 @@ class Dpo(Tuning):
     """Pairs of a step."""
     micro_batch: int = 4
     """Pairs computed at once; fewer need less memory and give the same update."""
-    optim: Optim = field(default_factory=lambda: Optim(lr=1e-6, weight_decay=0.0))
-    schedule: Course = field(default_factory=lambda: Course(warmup=0.1, decay="linear", final=0.0))
+    optim: DpoOptim = field(default_factory=DpoOptim)
+    schedule: DpoCourse = field(default_factory=DpoCourse)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_share(self.share)
         if not self.beta > 0 or not 0 <= self.smoothing < 0.5:
             raise GenusError("beta must be above 0, smoothing from 0 to below 0.5; correct the recipe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grpo(Tuning):
+    """Learn from answers that a program can check (GRPO, arXiv 2402.03300), here GPT-3's sums."""
+
+    kinds: tuple[str, ...] = ("add1",)
+    """Kinds of sums, in turns: add1 to add5, subtract1 to subtract5, multiply2, composite1."""
+    episodes: int = 8192
+    """Answers to learn from."""
+    batch: int = 64
+    """Answers that are written before the policy learns from them."""
+    group: int = 8
+    """Answers to each question, which are compared with each other."""
+    minibatch: int = 64
+    """Answers of a step."""
+    inner_epochs: int = 1
+    """Times to learn from the same answers."""
+    micro_batch: int = 32
+    """Answers computed at once; fewer need less memory and give the same update."""
+    answer_tokens: int = 8
+    """The longest an answer may be."""
+    temperature: float = 1.0
+    """At which answers are drawn."""
+    kl: float = 0.01
+    """Weight of the divergence from the start model; the paper: 0.04."""
+    clip: float = 0.2
+    """Largest change of a token's probability ratio that is rewarded."""
+    held_out: int = 200
+    """Sums to measure on, none of which is learned from."""
+    optim: PpoOptim = field(default_factory=PpoOptim)
+    schedule: PpoCourse = field(default_factory=PpoCourse)
+    recovery: NoRecovery = field(default_factory=NoRecovery)
+    every: PpoEvery = field(default_factory=PpoEvery)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.group - 1, self.minibatch, self.inner_epochs, self.answer_tokens, self.held_out) < 1:
+            raise GenusError("group must be at least 2; minibatch, inner_epochs, answer_tokens and held_out at least 1")
+        if self.batch % self.group or self.batch % self.minibatch or self.minibatch % min(self.minibatch, self.micro_batch):
+            raise GenusError(
+                f"group = {self.group} and minibatch = {self.minibatch} must divide batch = {self.batch}, and micro_batch = "
+                f"{self.micro_batch} the minibatch; correct the recipe"
+            )
+        if not (self.temperature > 0 and self.kl >= 0 and 0 < self.clip < 1) or self.recovery.spike != "none":
+            raise GenusError("temperature must be above 0, kl at least 0, clip between 0 and 1, recovery.spike none")
+
+    @property
+    def whole(self) -> int:
+        """Steps of a rollout."""
+        return self.inner_epochs * self.batch // self.minibatch
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts of the run."""
+        return max(1, round(self.episodes / self.batch))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Let the packaged judge rank a model's answers, or compare the answers of several models."""
+
+    models: tuple[Path, ...]
+    """One model, whose answers to each prompt are ranked; or several, each compared with the first."""
+    prompts: tuple[str, ...]
+    """Files of prompts: JSON lines with "prompt", or conversations, whose last answer is left out."""
+    out: Path
+    """A file: the comparisons of one model (.jsonl), or how often each of several wins (.json)."""
+    answers: int = 4
+    """Answers to each prompt that are ranked; InstructGPT: 4 to 9."""
+    answer_tokens: int = 48
+    """The longest an answer may be."""
+    temperature: float = 1.0
+    """At which answers are drawn."""
+    most: int = 0
+    """Prompts to take; 0 takes all."""
+    seed: int = 0
+    """Draws the answers."""
+
+    def __post_init__(self) -> None:
+        if not self.models or not 2 <= self.answers <= 9 or self.answer_tokens < 1 or self.most < 0:
+            raise GenusError("judge: name a model; answers must be from 2 to 9, answer_tokens at least 1, most at least 0")
 
 
 def _check_share(share: float) -> None:
@@ -133,11 +292,10 @@ class Ppo(Tuning):
     """Keep a moving average of the weights and save that; InstructGPT: 0.992; 0 saves the last weights."""
     untrusted: bool = False
     """Go on with a reward model whose gate did not pass."""
-    optim: Optim = field(default_factory=lambda: Optim(lr=1e-5, weight_decay=0.0, eps=1e-5))
-    schedule: Course = field(default_factory=lambda: Course(decay="constant"))
-    recovery: Recovery = field(default_factory=lambda: Recovery(spike="none"))
-    every: Every = field(default_factory=lambda: Every(validate=16, sample=16, checkpoint=16))
-    """How often to look up, in rollouts."""
+    optim: PpoOptim = field(default_factory=PpoOptim)
+    schedule: PpoCourse = field(default_factory=PpoCourse)
+    recovery: NoRecovery = field(default_factory=NoRecovery)
+    every: PpoEvery = field(default_factory=PpoEvery)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genus.align.compared import Ranked, encode_comparisons, find_comparisons, find_demonstrations, split_by_prompt
-from genus.align.encoding import answer_example, encode_answer, encode_prompt
+from genus.align.encoding import answer_example, encode_answer
 from genus.align.gate import Gate, measure_gate
 from genus.align.losses import ranking_loss
 from genus.align.recipe import Reward
@@ -18,6 +18,7 @@ from genus.align.scoring import Texts, prepare_texts, score_examples, text_score
 from genus.core.errors import GenusError
 from genus.core.files import write_json
 from genus.core.progress import say
+from genus.data.encoding import encode_prompt
 from genus.data.examples import Example, Shuffled
 from genus.models.scorer import Scorer
 from genus.models.weights import save_scorer

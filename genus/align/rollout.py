@@ -6,11 +6,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
-from genus.align.encoding import answer_example, encode_prompt, end_of_answer
+from genus.align.encoding import answer_example, end_of_answer
 from genus.core.errors import GenusError
 from genus.core.progress import say
 from genus.data.chats import read_prompts
 from genus.data.comparisons import Prompt
+from genus.data.encoding import encode_prompt
 from genus.data.examples import Example
 from genus.data.loader import shuffle_key
 from genus.engine.engine import Engine

@@ -27,9 +27,13 @@ STAGES = {
     "tokenizer": "Learn a vocabulary from a corpus.",
     "shards": "Turn a corpus into memory-mapped tokens.",
     "pretrain": "Train a model from random weights on shards.",
+    "instruct": "Make instructions, with answers, of a corpus.",
+    "sft": "Tune a model on conversations, on the answers alone.",
+    "judge": "Let a program rank a model's answers, or compare several models.",
     "reward": "Learn what people prefer, from their rankings of answers.",
     "dpo": "Learn from comparisons of answers directly.",
     "ppo": "Learn to please a reward model.",
+    "grpo": "Learn from answers that a program can check.",
     "evaluate": "Measure bits per byte on held-out text, beside references.",
     "report": "Write one page that shows what was made from what.",
 }

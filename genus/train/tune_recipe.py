@@ -7,7 +7,7 @@ from typing import Literal
 from genus.core.errors import GenusError
 from genus.train.recipe import Energy, Every, Optim, Precision, Recovery, Schedule, Switch
 
-__all__ = ["Course", "Lora", "Tuning"]
+__all__ = ["Course", "Lora", "TuneEvery", "TuneOptim", "Tuning"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,24 @@ class Course:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuneOptim(Optim):
+    """The optimizer. A class, because a recipe that gives one field of a table gets the others' defaults from its class."""
+
+    lr: float = 1e-5
+    """Peak learning rate. InstructGPT: 9.65e-6 for 1.3 and 6 billion parameters; small models want more."""
+    weight_decay: float = 0.0
+    """Decoupled decay of matrices, times the learning rate; gains and biases are left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneEvery(Every):
+    """How often to look up from training, in steps; 0 is never."""
+
+    sample: int = 0
+    """Steps between sample texts; there is one at each end of a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tuning:
     """What all stages that start from a model have in common."""
 
@@ -69,13 +87,13 @@ class Tuning:
     dropout: float = 0.0
     """Share of activations dropped while training."""
     lora: Lora = field(default_factory=Lora)
-    optim: Optim = field(default_factory=lambda: Optim(lr=1e-5, weight_decay=0.0))
+    optim: TuneOptim = field(default_factory=TuneOptim)
     schedule: Course = field(default_factory=Course)
     seed: int = 0
     """Draws new weights, dropout and the order of the examples."""
     precision: Precision = "auto"
     """Number format of the computation; auto takes bf16 where the machine is faster with it."""
-    every: Every = field(default_factory=lambda: Every(sample=0))
+    every: TuneEvery = field(default_factory=TuneEvery)
     recovery: Recovery = field(default_factory=Recovery)
     energy: Energy = field(default_factory=Energy)
     tensorboard: Switch = "auto"

@@ -20,6 +20,7 @@ from genus.data.loader import Loader, Source
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.lora import add_lora, merge_lora
+from genus.models.rows import learn_only
 from genus.models.scorer import Scorer
 from genus.models.weights import load_model, save_model
 from genus.tokenizers.tokenizer import Tokenizer
@@ -61,6 +62,7 @@ class Tuned:
     write: Callable[[Path], None]
     sample: Callable[[], str] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[nn.Parameter, range] = field(default_factory=dict)  # whose rows, new tokens, learn beside LoRA
     work: "Work | None" = None
 
 
@@ -110,6 +112,8 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     torch.manual_seed(recipe.seed)
     if recipe.lora.rank:
         add_lora(tuned.model, recipe.lora.parts, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout)
+        for table, tokens in tuned.tables.items():
+            learn_only(table, tokens)
     bf16 = use_bf16(recipe.precision, device)
     work = tuned.work or _over_examples(recipe, tuned.source)
 
