@@ -15,6 +15,7 @@ from genus.data.comparisons import Comparison, Demonstration
 from genus.serve.feedback import Desk
 from tests.align.said import CHAT, tasks
 from tests.serve.here import KEY, Here
+from tests.serve.running import running
 
 HOME = "/genus/feedback"
 ANNA, BEN = {"authorization": f"Bearer {KEY}"}, {"authorization": "Bearer gk-other"}
@@ -255,3 +256,12 @@ def test_one_person_without_keys_goes_by_their_name(chat_model, chat_folder, tmp
     finally:
         found.stop()
     assert [each.labeller for each in feedback.comparisons()] == ["cleo"]
+
+
+def test_genus_serve_has_the_desk_too(chat_folder, tmp_path):
+    place = tmp_path / "feedback.db"
+    with running((chat_folder,), tmp_path / "log", "--feedback", str(place), "--labeller", "dora") as server:
+        body = {"prompt": "p", "answers": ["a", "b"], "models": ["tiny", "tiny"], "preferred": 1}
+        assert json.loads(server.get(HOME)[1])["labeller"] == "dora"
+        assert server.ask("POST", f"{HOME}/preferences", body).status == 200
+    assert Feedback.open(place).comparisons() == [Comparison("p", ("a", "b"), (2, 1), "dora")]
