@@ -1,6 +1,6 @@
 """PPO beside a plain loop of transformers: the same model, reward model, prompts, batch and arithmetic, in turns.
 
-    python bench/ppo.py runs/demo/sft/model runs/demo/reward/model runs/demo/instructions/train.jsonl
+    python bench/ppo.py runs/align/sft/model runs/align/reward/model runs/align/instructions/train.jsonl
     python bench/ppo.py models/smollm2 runs/reward/model prompts.jsonl --batch 16 --minibatch 16 --json
 
 Both write `batch` answers of up to `tokens` tokens, score them, read them by policy, start model and value network, and take
@@ -83,7 +83,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
             tensorboard="off",
             energy=Energy(count="off"),
             every=every,
-            **sizes,  # type: ignore[arg-type]
+            **sizes,
         )
         train_ppo(recipe)
         records = [each for each in read_journal(Path(folder) / "run" / "metrics.jsonl") if "loss" in each]

@@ -151,9 +151,10 @@ def _text(recipe: Ppo, opened: Opened) -> Rows | None:
     if recipe.ptx is None or not recipe.ptx_weight:
         return None
     shards = open_shards(recipe.ptx)
-    if shards.tokenizer().sha256 != opened.tokenizer.sha256 and shards.vocab > opened.network.spec.vocab:
+    theirs, ours = shards.tokenizer(), opened.tokenizer  # which may have tokens of a chat besides
+    if any(theirs.token_bytes(number) != ours.token_bytes(number) for number in range(theirs.vocab)):
         raise GenusError(
-            f"{recipe.ptx} was made with a larger tokenizer than the model's; make shards of it with the model's"
+            f"{recipe.ptx} was made with another tokenizer than the model's; make shards of it with the model's"
         )
     return Rows(shards.stream("train"), recipe.ptx_tokens or opened.context, recipe.seed, mask_documents=False)
 

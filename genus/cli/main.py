@@ -48,6 +48,8 @@ COMMANDS = {
     "rank": "Open the page on which people rank answers, and keep what they say.",
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
+    "inspect": "Show an example token by token, and what is learned of it.",
+    "doctor": "Check a recipe before it costs anything.",
     "compare": "Explain how two models differ, field by field.",
     "verify": "Prove that a model folder survives a save, and that transformers reads it alike.",
     "import": "Make a model folder from a package, the hub, a GGUF file, an archive or a folder.",

@@ -42,9 +42,9 @@ def _sample(opened: "Opened", chat: "Chat") -> str:
     from genus.engine.model import Model
 
     model = Model(opened.network, opened.family, opened.tokenizer)
-    ids = encode_prompt(opened.tokenizer, chat.prompt, chat.tools)
-    room = min(_SAMPLE_TOKENS, model.spec.context - 1)
-    said = model.generate(ids[: model.spec.context - room], room, temperature=0, ignore_eos=True, return_tokens=True)
+    ids = encode_prompt(opened.tokenizer, chat.prompt, chat.tools)[: model.spec.context - 1]
+    room = min(_SAMPLE_TOKENS, model.spec.context - len(ids))
+    said = model.generate(ids, room, temperature=0, ignore_eos=True, return_tokens=True)
     opened.network.train()
     ends = [place for place, token in enumerate(said) if token in opened.tokenizer.turn_ends]
     return opened.tokenizer.decode(said[: ends[0]] if ends else said)  # type: ignore[arg-type]

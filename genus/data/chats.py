@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genus.data.records import Record, Wrong, read_all
+from genus.data.records import Noted, Record, read_all
 from genus.data.turns import Prompt, Turns, answer_at, check_asking, prompt_of, transcript, turns_of
 
 __all__ = ["Chat", "read_chats", "read_prompts"]
@@ -23,12 +23,12 @@ class Chat(NamedTuple):
     tools: tuple[Any, ...] = ()  # what the assistant may call, as the template takes it
 
 
-def read_chats(path: Path, wrong: Wrong = "refuse") -> list[Chat]:
+def read_chats(path: Path, wrong: Noted = "refuse") -> list[Chat]:
     """The conversations of a .jsonl or .json file. Raises GenusError naming file, line and field: see read_all."""
     return read_all(path, _chats, wrong)
 
 
-def read_prompts(path: Path, wrong: Wrong = "refuse") -> list[Prompt]:
+def read_prompts(path: Path, wrong: Noted = "refuse") -> list[Prompt]:
     """What is asked in a file of conversations, prompts or comparisons: all before the last answer, which may be missing."""
     return read_all(path, lambda record: [prompt for prompt, _ in _asked(record)], wrong)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genus.data.records import Record, Wrong, read_all
+from genus.data.records import Noted, Record, read_all
 from genus.data.turns import Prompt, Turns, answer_at, check_asking, prompt_of, transcript, turns_at, turns_of
 
 __all__ = ["Comparison", "Demonstration", "Prompt", "read_comparisons"]
@@ -21,6 +21,7 @@ class Comparison(NamedTuple):
     answers: tuple[str, ...]
     ranks: tuple[int, ...]
     labeller: str = ""
+    place: str = ""  # where it stands
 
 
 class Demonstration(NamedTuple):
@@ -31,7 +32,7 @@ class Demonstration(NamedTuple):
     labeller: str = ""
 
 
-def read_comparisons(path: Path, wrong: Wrong = "refuse") -> list[Comparison]:
+def read_comparisons(path: Path, wrong: Noted = "refuse") -> list[Comparison]:
     """The comparisons of a .jsonl or .json file. Raises GenusError naming file, line and field: see read_all.
 
     A record is {"prompt", "answers", "ranks"}; {"chosen", "rejected"} after "prompt", "messages", "conversations" or
@@ -45,7 +46,7 @@ def _comparison(record: Record) -> Comparison:
     if "answers" in record.fields:
         answers = _answers(record)
         prompt: Prompt = prompt_of(record)
-        return Comparison(prompt, answers, _ranks(record, len(answers)), record.text("labeller", ""))
+        return Comparison(prompt, answers, _ranks(record, len(answers)), record.text("labeller", ""), record.place)
     if "chosen" not in record.fields or "rejected" not in record.fields:
         there = ", ".join(record.fields)[:200] or "none"
         known = "prompt, answers and ranks; chosen and rejected, with or without a prompt"
@@ -53,7 +54,7 @@ def _comparison(record: Record) -> Comparison:
     prompt, chosen, rejected = _pair(record)
     if chosen == rejected:
         raise record.wrong("rejected", "is the same as chosen, so neither is better; take the record out")
-    return Comparison(prompt, (chosen, rejected), (1, 2), record.text("labeller", ""))
+    return Comparison(prompt, (chosen, rejected), (1, 2), record.text("labeller", ""), record.place)
 
 
 def _answers(record: Record) -> tuple[str, ...]:

@@ -14,10 +14,12 @@ from genus.core.errors import GenusError
 from genus.core.files import unique_keys
 from genus.core.progress import say
 
-__all__ = ["Record", "Wrong", "read_all"]
+__all__ = ["Noted", "Record", "Wrong", "read_all"]
 
 Wrong = Literal["refuse", "skip"]
 """What a record that cannot be used leads to: an error, or one line about all that were left out."""
+Noted = Wrong | list[str]
+"""The same, or a list that gets what is wrong with each such record."""
 T = TypeVar("T")
 
 
@@ -50,8 +52,8 @@ class Record:
         return GenusError(f"{self.place}: {field} {what}")
 
 
-def read_all(path: Path, read: Callable[[Record], list[T]], wrong: Wrong = "refuse") -> list[T]:
-    """What `read` makes of each record of a file, in order. Raises GenusError for the first that it refuses, unless "skip".
+def read_all(path: Path, read: Callable[[Record], list[T]], wrong: Noted = "refuse") -> list[T]:
+    """What `read` makes of each record of a file, in order. Raises GenusError for the first that it refuses: see Noted.
 
     A file that is no JSON, or in which nothing can be used, is refused in any case.
     """
@@ -66,6 +68,9 @@ def read_all(path: Path, read: Callable[[Record], list[T]], wrong: Wrong = "refu
             if wrong == "refuse":
                 raise
             skipped.append(str(error))
+    if isinstance(wrong, list):
+        wrong += skipped
+        return found
     if skipped and found:
         say(f"{path}: {len(skipped):,} of {total:,} records were left out; the first: {skipped[0]}")
     if not found:

@@ -9,7 +9,7 @@ from genus.core.errors import GenusError
 from genus.core.files import read_json
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["TEMPLATE_KEY", "check_template", "give_template", "template_warning"]
+__all__ = ["TEMPLATE_KEY", "check_template", "give_template", "read_template", "template_warning"]
 
 TEMPLATE_KEY = "genus_chat_template_sha256"
 """Where config.json keeps the template that a model was tuned with."""
@@ -40,6 +40,14 @@ def give_template(tokenizer: Tokenizer, template: str | None = None) -> Tokenize
     return tokenizer
 
 
+def read_template(path: Path) -> str:
+    """The text of a template's file."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenusError(f"template: {path} cannot be read ({error}); name a file in Jinja") from error
+
+
 def check_template(tokenizer: Tokenizer) -> None:
     """Raise GenusError for a template that does not say where an answer begins, or where it ends."""
     asked, answer = [{"role": "user", "content": "?"}], "ANSWER"
@@ -63,7 +71,8 @@ def check_template(tokenizer: Tokenizer) -> None:
 
 def template_warning(folder: Path, tokenizer: Tokenizer) -> str | None:
     """One line where the model of a folder was tuned with another chat template than it has now; else None."""
-    path = folder / "config.json"
+    inner = folder / "model" / "config.json"  # a run's
+    path = folder / "config.json" if (folder / "config.json").is_file() else inner
     values = read_json(path) if path.is_file() else {}
     tuned = values.get(TEMPLATE_KEY) if isinstance(values, dict) else None
     if not tuned or tuned == tokenizer.template_sha256:

@@ -1,6 +1,7 @@
 """Supervised fine-tuning: conversations, of which the answers are learned (InstructGPT, arXiv 2203.02155, section 3.5)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -8,23 +9,25 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from genus.core.errors import GenusError
-from genus.core.files import read_json, write_json
-from genus.core.progress import say
+from genus.core.progress import progress, say
 from genus.data.chats import Chat, read_chats
 from genus.data.encoding import encode_chat
 from genus.data.examples import Example, Shuffled, pack, stack
 from genus.models.rows import new_rows
-from genus.tokenizers.template import TEMPLATE_KEY, give_template
+from genus.tokenizers.template import give_template, read_template, template_warning
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.card import tuned_card
 from genus.train.losses import next_token
 from genus.train.machine import pick_device
 from genus.train.sft_recipe import Sft
+from genus.train.tune_recipe import Tuning
 from genus.train.tuning import Opened, Tuned, fingerprint, open_start, to_torch, tune, write_language_model
 
-__all__ = ["Encoded", "Sampler", "encode_all", "note_template", "prepared", "read_split", "rows_of", "sft"]
+__all__ = ["Encoded", "Sampler", "encode_all", "prepared", "read_split", "rows_of", "sft"]
 
 _WHAT = "Fine-tuned on conversations, by the answers alone. It answers as those do, right or wrong."
+
+_MANY = 2000  # conversations whose encoding takes seconds
 
 Sampler = Callable[[Opened, Chat], str]  # an answer of the model to a chat's prompt
 
@@ -53,8 +56,8 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
 
     Raises GenusError before any work for what does not fit; Stopped when asked to stop.
     """
-    opened, tables = prepared(recipe)
     train_chats, held_out_chats = read_split(recipe)
+    opened, tables = prepared(recipe, train_chats + held_out_chats, recipe.template)
     limit = _limit(recipe, opened)
     train = encode_all(opened.tokenizer, train_chats, limit, recipe.too_long)
     held_out = encode_all(opened.tokenizer, held_out_chats, limit, "cut")
@@ -63,10 +66,8 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
     device = pick_device()
 
     def write(folder: Path) -> None:
-        notes = {**facts["data"], "chat template, SHA-256": opened.tokenizer.template_sha256}
-        card = tuned_card(recipe, opened, _WHAT, notes)
-        write_language_model(folder, opened, card)
-        note_template(folder, opened.tokenizer)
+        notes = {**facts["data"], "chat template, SHA-256": opened.tokenizer.template_sha256 or "none"}
+        write_language_model(folder, opened, tuned_card(recipe, opened, _WHAT, notes))
 
     tuned = Tuned(
         model=opened.network,
@@ -82,24 +83,30 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
     return tune(recipe, tuned, restart)
 
 
-def prepared(recipe: Sft) -> tuple[Opened, dict[torch.nn.Parameter, range]]:
-    """The model to start from with the chat template of the recipe, and its tables with rows that are new."""
+def prepared(
+    recipe: Tuning, chats: Sequence[Chat], template: Path | None = None
+) -> tuple[Opened, dict[torch.nn.Parameter, range]]:
+    """The model to start from with the chat template that it will have, and its tables with rows that are new.
+
+    Where all prompts are texts, and no template is named, the model stays as it is.
+    """
     opened = open_start(recipe.model, recipe.dropout)
-    template = None
-    if recipe.template is not None:
-        try:
-            template = recipe.template.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise GenusError(f"template: {recipe.template} cannot be read ({error}); name a file in Jinja") from error
-    tokenizer = give_template(opened.tokenizer, template)
+    if template is None and all(isinstance(chat.prompt, str) for chat in chats):
+        return opened, {}
+    if template is None and (warning := template_warning(recipe.model, opened.tokenizer)):
+        say(warning)
+    tokenizer = give_template(opened.tokenizer, None if template is None else read_template(template))
     fresh = range(opened.tokenizer.vocab, tokenizer.vocab)
     tables = new_rows(opened.network, fresh, recipe.seed)
     return opened._replace(tokenizer=tokenizer), dict.fromkeys(tables, fresh)
 
 
-def read_split(recipe: Sft) -> tuple[list[Chat], list[Chat]]:
-    """Conversations to train on and those held out, whole prompts either way. Raises GenusError naming the file's place."""
-    train = [chat for path in recipe.train for chat in read_chats(path, recipe.wrong)]
+def read_split(recipe: Sft, read: list[Chat] | None = None) -> tuple[list[Chat], list[Chat]]:
+    """Conversations to train on and those held out, whole prompts either way. Raises GenusError naming the file's place.
+
+    Those to train on may have been `read` before.
+    """
+    train = [chat for path in recipe.train for chat in read_chats(path, recipe.wrong)] if read is None else read
     if recipe.held_out:
         return train, [chat for path in recipe.held_out for chat in read_chats(path, recipe.wrong)]
     aside = [_draw(chat, recipe.seed) < recipe.held_out_share for chat in train]
@@ -118,15 +125,14 @@ def encode_all(
     """Examples of at most `limit` tokens. Raises GenusError naming the first that is longer, where they are refused."""
     found = Encoded([], [], 0, 0)
     cut = skipped = 0
-    for chat in chats:
-        example = encode_chat(tokenizer, chat)
-        if (length := len(example.tokens)) > limit:
+    for chat, whole in _each(tokenizer, chats):
+        example = Example(whole.tokens[:limit], whole.learned[:limit])
+        if (length := len(whole.tokens)) > limit:
             if too_long == "refuse":
                 raise GenusError(
                     f"{chat.place}: {length:,} tokens are more than the {limit:,} that fit; shorten it, "
                     "or let too_long cut or skip such examples"
                 )
-            example = Example(example.tokens[:limit], example.learned[:limit])
             if too_long == "skip" or not example.learned.any():
                 skipped += 1
                 continue
@@ -136,6 +142,14 @@ def encode_all(
     return found._replace(cut=cut, skipped=skipped)
 
 
+def _each(tokenizer: Tokenizer, chats: Sequence[Chat]) -> Iterator[tuple[Chat, Example]]:
+    """Chats and their tokens, with a bar where there are many."""
+    with progress("reading", len(chats)) if len(chats) > _MANY else nullcontext(lambda *_: None) as update:
+        for number, chat in enumerate(chats, 1):
+            update(number, "")
+            yield chat, encode_chat(tokenizer, chat)
+
+
 def rows_of(examples: Sequence[Example], packing: bool) -> list[list[Example]]:
     """Examples by rows: one each, or packed into fewer that are no longer than the longest example."""
     if not packing:
@@ -143,15 +157,6 @@ def rows_of(examples: Sequence[Example], packing: bool) -> list[list[Example]]:
     lengths = [len(example.tokens) for example in examples]
     places = pack(lengths, max(lengths))
     return [[examples[place] for place in row] for row in places]
-
-
-def note_template(folder: Path, tokenizer: Tokenizer) -> None:
-    """Tell a folder which template its model was tuned with, and other libraries which tokens end its turns."""
-    config = read_json(folder / "config.json")
-    write_json(folder / "config.json", {**config, TEMPLATE_KEY: tokenizer.template_sha256})
-    path = folder / "generation_config.json"
-    ends = sorted(tokenizer.turn_ends)
-    write_json(path, {**read_json(path), "eos_token_id": ends if len(ends) > 1 else ends[0]})
 
 
 def _limit(recipe: Sft, opened: Opened) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from genus.core.errors import GenusError
-from genus.core.files import new_folder, sha256
+from genus.core.files import new_folder, read_json, sha256, write_json
 from genus.data.examples import Packed
 from genus.data.loader import Loader, Source
 from genus.models.family import Family
@@ -23,6 +23,7 @@ from genus.models.lora import add_lora, merge_lora
 from genus.models.rows import learn_only
 from genus.models.scorer import Scorer
 from genus.models.weights import load_model, save_model
+from genus.tokenizers.template import TEMPLATE_KEY
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.allocator import keep_freed_memory
 from genus.train.loop import Loss, Scored
@@ -154,7 +155,17 @@ def write_language_model(folder: Path, opened: Opened, card: str) -> None:
     """A tuned language model as a Hugging Face folder, with its tokenizer and card."""
     save_model(folder, opened.network.eval(), opened.family, opened.tokenizer.end_of_text)
     opened.tokenizer.save(folder)
+    if opened.tokenizer.chat_template:
+        _note_template(folder, opened.tokenizer)
     (folder / "README.md").write_text(card, "utf-8")
+
+
+def _note_template(folder: Path, tokenizer: Tokenizer) -> None:
+    """Tell a folder which template its model was tuned with, and other libraries which tokens end its turns."""
+    config, path = read_json(folder / "config.json"), folder / "generation_config.json"
+    write_json(folder / "config.json", {**config, TEMPLATE_KEY: tokenizer.template_sha256})
+    ends = sorted(tokenizer.turn_ends)
+    write_json(path, {**read_json(path), "eos_token_id": ends if len(ends) > 1 else ends[0]})
 
 
 def to_torch(packed: Packed, device: torch.device) -> Tokens:

@@ -35,12 +35,13 @@ def write(path, *records):
 def test_each_form_is_told_by_its_fields(tmp_path, form):
     path = write(tmp_path / "a.jsonl", FORMS[form], {**FORMS[form], "labeller": "anna"})
     plain = Comparison([ASK], ("Because.", "No."), (1, 2))
-    assert read_comparisons(path) == [plain, plain._replace(labeller="anna")]
+    places = [f"{path}, line {number}" for number in (1, 2)]
+    assert read_comparisons(path) == [plain._replace(place=places[0]), plain._replace(labeller="anna", place=places[1])]
 
 
 def test_rankings_keep_their_order_ties_and_text_prompts(tmp_path):
     path = write(tmp_path / "a.jsonl", {"prompt": "2 + 2 =", "answers": ["5", "4", "four"], "ranks": [2, 1, 1]})
-    assert read_comparisons(path) == [Comparison("2 + 2 =", ("5", "4", "four"), (2, 1, 1))]
+    assert read_comparisons(path) == [Comparison("2 + 2 =", ("5", "4", "four"), (2, 1, 1), place=f"{path}, line 1")]
 
 
 def ranked(**changes):
