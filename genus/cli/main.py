@@ -45,6 +45,7 @@ COMMANDS = {
     "plan": "Say what a run needs before it starts: memory, layout, time, energy, cost.",
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
+    "rank": "Open the page on which people rank answers, and keep what they say.",
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
     "inspect": "Show an example token by token, and what is learned of it.",

@@ -1,8 +1,8 @@
 """The application: which path leads to what. Everything passes guard.Guard first."""
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
@@ -22,29 +22,34 @@ from genus.serve.schema import CandidatesBody, ChatBody, CompletionBody, Detoken
 from genus.serve.site import Site
 from genus.serve.state import State
 
+if TYPE_CHECKING:
+    from genus.serve.feedback import Desk
+
 __all__ = ["make_app"]
 
 Body = TypeVar("Body", bound=BaseModel)
+_Post = tuple[str, type[BaseModel], Callable[[Request, Any], Awaitable[Any]]]
 
 
-def make_app(state: State, site: Site, runs: Runs) -> FastAPI:
-    """All endpoints over one state."""
+def make_app(state: State, site: Site, runs: Runs, desk: "Desk | None" = None) -> FastAPI:
+    """All endpoints over one state; with a desk, those of labellers too."""
     app = FastAPI(title="Genus", docs_url=None, redoc_url=None, redirect_slashes=False, openapi_url="/openapi.json")
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
-    _add_posts(app, state)
+    _add_posts(app, _posts(state))
     _add_models(app, state)
     _add_health(app, state)
     for path in site.files:
         app.add_api_route(path, site.answer, include_in_schema=False)
     app.add_api_route("/genus/runs", lambda: {"data": runs.listed()}, name="runs")
     app.add_api_route("/genus/runs/{run}", runs.told, name="run")
+    _add_feedback(app, desk)
     return app
 
 
-def _add_posts(app: FastAPI, state: State) -> None:
-    posts: list[tuple[str, type[BaseModel], Callable[[Request, Any], Awaitable[Any]]]] = [
+def _posts(state: State) -> list[_Post]:
+    return [
         ("/v1/completions", CompletionBody, lambda http, body: completions(http, state, body)),
         ("/v1/chat/completions", ChatBody, lambda http, body: chat(http, state, body)),
         ("/v1/embeddings", EmbeddingBody, lambda http, body: embeddings.embeddings(http, state, body)),
@@ -52,9 +57,12 @@ def _add_posts(app: FastAPI, state: State) -> None:
         ("/v1/tokenize", TokenizeBody, lambda _, body: tokens.tokenize(state, body)),
         ("/v1/detokenize", DetokenizeBody, lambda _, body: tokens.detokenize(state, body)),
     ]
+
+
+def _add_posts(app: FastAPI, posts: Sequence[_Post]) -> None:
     for path, kind, endpoint in posts:
         content = {"application/json": {"schema": _schema(kind)}}
-        for alias in (path, path.removeprefix("/v1")):
+        for alias in dict.fromkeys((path, path.removeprefix("/v1"))):
             app.add_api_route(
                 alias,
                 _endpoint(kind, endpoint),
@@ -63,6 +71,16 @@ def _add_posts(app: FastAPI, state: State) -> None:
                 response_model=None,
                 openapi_extra={"requestBody": {"content": content, "required": True}},
             )
+
+
+def _add_feedback(app: FastAPI, desk: "Desk | None") -> None:
+    """What labellers see and say. Where there is no store, the pages are told so."""
+    if desk is None:
+        app.add_api_route("/genus/feedback", lambda: {"open": False}, name="feedback")
+        return
+    for path, endpoint in desk.gets:
+        app.add_api_route(path, endpoint, name=path)
+    _add_posts(app, desk.posts)
 
 
 def _schema(kind: type[BaseModel]) -> dict[str, Any]:

@@ -20,6 +20,10 @@ class Chosen:
     With vLLM fp32 or bf16, its --dtype."""
     runs: Path | None = None
     """A run, or a folder of runs, whose curves, samples and logbooks the pages show."""
+    feedback: str | None = None
+    """A feedback store (a file, or a postgresql:// URL): its tasks can be ranked, and the playground gets thumbs."""
+    labeller: str | None = None
+    """Whose name stands under feedback; by default your login's. With --keys it is the name of the key."""
     keys: Path | None = None
     """A file of names and digests of API keys. Without it GENUS_API_KEY is taken, or a key made for this start and shown."""
     new_key: str | None = None

@@ -64,11 +64,13 @@ class Models:
 
     @property
     def ready(self) -> bool:
-        """Whether any model answers, or can be started when asked for."""
-        return not self.dead and any(each.ready for each in self.served.values())
+        """Whether a model answers; true of a server that has none, and is there for labellers."""
+        return not self.dead and (not self.served or any(each.ready for each in self.served.values()))
 
     def find(self, name: str | None) -> Served:
         """The model of a name; without a name, the only one or the first. Names are compared, never taken as paths."""
+        if not self.served:
+            raise ApiError(404, "no model is served here; start one with genus serve", "model_not_found", "model")
         if name is None:
             return next(iter(self.served.values()))
         if (found := self.served.get(name)) is None:

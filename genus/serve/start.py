@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genus.core.errors import GenusError
 from genus.core.memory import available_memory
@@ -22,8 +23,13 @@ from genus.serve.site import Site
 from genus.serve.state import Settings, State
 from genus.tokenizers.template import template_warning
 
-__all__ = ["start"]
+if TYPE_CHECKING:
+    from genus.align.feedback import Feedback
+    from genus.serve.feedback import Desk
 
+__all__ = ["access_of", "start", "start_desk"]
+
+_Access = tuple[Keys | None, str | None]  # who may ask, and the key that was made for this start, if one was
 _KEY = "GENUS_API_KEY"
 _HERE = ("127.0.0.1", "localhost", "::1")
 _Engines = tuple[list[Served], Callable[[Served], Engine], int | None]  # as Models takes them
@@ -32,15 +38,22 @@ _BYTES = {"fp32": 8.0, "bf16": 6.0, "int8": 5.1, "int4": 4.7}  # of a weight: as
 
 def start(folders: Sequence[Path], chosen: Chosen) -> None:
     """Serve until told to stop. Raises GenusError before anything listens when the choice cannot work."""
-    settings = Settings(queue=chosen.queue, timeout=chosen.timeout, drain=chosen.drain, most_tokens=chosen.max_tokens)
-    if chosen.host not in _HERE and chosen.keys is None and not os.environ.get(_KEY):
-        raise GenusError(f"--host {chosen.host} is reached by others, so it needs --keys; make one with --new-key NAME")
-    keys, shown = _keys(chosen)
+    settings, access = _settings(chosen), access_of(chosen)
     served, make, room = _vllm(folders, chosen, settings) if chosen.engine == "vllm" else _own(folders, chosen)
     for each in served:
         if warning := template_warning(each.folder, each.tokenizer):  # a damaged tokenizer is better found now, too
             say(warning)
-    asyncio.run(_run(chosen, settings, keys, shown, Models(served, make, room)))
+    asyncio.run(_run(chosen, settings, access, Models(served, make, room), _desk(chosen)))
+
+
+def start_desk(feedback: "Feedback", chosen: Chosen, access: _Access) -> None:
+    """Serve labellers alone, without a model, until told to stop."""
+    models = Models([], lambda each: EngineProcess(each.folder, chosen.weights))
+    asyncio.run(_run(chosen, _settings(chosen), access, models, _desk(chosen, feedback)))
+
+
+def _settings(chosen: Chosen) -> Settings:
+    return Settings(queue=chosen.queue, timeout=chosen.timeout, drain=chosen.drain, most_tokens=chosen.max_tokens)
 
 
 def _own(folders: Sequence[Path], chosen: Chosen) -> _Engines:
@@ -70,25 +83,44 @@ def _vllm(folders: Sequence[Path], chosen: Chosen, settings: Settings) -> _Engin
     return served, make, 1 if chosen.memory is None else None
 
 
-async def _run(chosen: Chosen, settings: Settings, keys: Keys | None, shown: str | None, models: Models) -> None:
+def _desk(chosen: Chosen, feedback: "Feedback | None" = None) -> "Desk | None":
+    """Labellers go by the names of their keys; the one person who needs none, by their own."""
+    if feedback is None and chosen.feedback is None:
+        return None
+    from genus.align.feedback import Feedback
+    from genus.serve.feedback import Desk, login_name
+
+    named = chosen.keys is not None
+    opened = feedback or Feedback.open(str(chosen.feedback), new=True)
+    return Desk(opened, None if named else chosen.labeller or login_name())
+
+
+async def _run(chosen: Chosen, settings: Settings, access: _Access, models: Models, desk: "Desk | None") -> None:
+    keys, shown = access
     state = State(models, settings, Measures())
     site = Site()
-    app = make_app(state, site, Runs(() if chosen.runs is None else (chosen.runs,)))
+    app = make_app(state, site, Runs(() if chosen.runs is None else (chosen.runs,)), desk)
     hosts = {"localhost", "127.0.0.1", "::1"} if chosen.host in _HERE else None
     guarded = Guard(app, settings, keys, public=site.files, origins=chosen.origin, hosts=hosts)
     opened = bind(chosen.host, chosen.port)
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     url = f"http://{host}:{opened.getsockname()[1]}/"
-    say(f"serving {', '.join(models.served)} at {url}" + (f"#key={shown}" if shown else ""))
+    # the key comes last in the address: the page takes it away
+    marks = [*([] if models.served else ["/rank"]), *([f"key={shown}"] if shown else [])]
+    say(f"serving {', '.join(models.served) or 'labellers'} at {url}" + (f"#{'&'.join(marks)}" if marks else ""))
     if shown:
         say(f"the key of this start: {shown}")
     if not site.built:
         say("the pages were not built on installation; the API works (make pages builds them)")
-    await serve(guarded, state, opened, next(iter(models.served)))
+    await serve(guarded, state, opened, next(iter(models.served), None))
 
 
-def _keys(chosen: Chosen) -> tuple[Keys | None, str | None]:
-    """Who may ask, and the key that was made for this start, if one was."""
+def access_of(chosen: Chosen) -> _Access:
+    """Who may ask. Raises GenusError where that leaves the server open to others, or cannot be read."""
+    if chosen.keys is not None and chosen.labeller is not None:
+        raise GenusError("--labeller names one person, and --keys names each by their key; leave one out")
+    if chosen.host not in _HERE and chosen.keys is None and not os.environ.get(_KEY):
+        raise GenusError(f"--host {chosen.host} is reached by others, so it needs --keys; make one with --new-key NAME")
     if chosen.no_keys:
         if chosen.host not in _HERE:
             raise GenusError("--no-keys is for this machine alone; leave it out, or listen on 127.0.0.1")

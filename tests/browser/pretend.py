@@ -70,6 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._complete(body)
         elif path == "/v1/chat/completions":
             self._chat(body)
+        elif path in ("/genus/feedback/thumbs", "/genus/feedback/preferences"):
+            self._json({"saved": 1})
         else:
             self._error(404, f"there is no {path}")
 
@@ -89,6 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/tokenizer_info":
             name = unquote(urlsplit(self.path).query.removeprefix("model="))
             self._json({"sha256": MODELS[name][1]})
+        elif path == "/genus/feedback":
+            self._json({"open": True, "labeller": "anna", "tasks": [], "demonstrations": 0, "guideline": None, "flags": {}})
+        elif path == "/genus/feedback/agreement":
+            self._json({"agreement": None})
         elif path == "/genus/runs":
             self._json({"data": run_lines(self.server.grown)})
         elif path.startswith("/genus/runs/"):

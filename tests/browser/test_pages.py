@@ -96,6 +96,33 @@ def test_compare_writes_side_by_side_and_reads_the_first(open_page, pretend):
     assert float(difference.replace("−", "-")) == pytest.approx(float(second) - score, abs=0.006)
 
 
+def test_thumbs_and_preferences_are_sent_as_they_are_given(open_page, pretend):
+    page = open_page("playground")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_text("64 tokens ·").wait_for()
+    page.get_by_role("button", name="Good").click()
+    page.get_by_role("button", name="Good", pressed=True).wait_for()
+    page.get_by_role("button", name="Bad").click()
+    page.get_by_role("button", name="Bad", pressed=True).wait_for()
+    page.get_by_role("button", name="Bad").click()
+    page.get_by_role("button", name="Bad", pressed=False).wait_for()
+    sent = [body for path, body in pretend.asked if path == "/genus/feedback/thumbs"]
+    assert [body["thumb"] for body in sent] == [1, -1, 0]
+    text = "".join(page.locator(".tokens .token").all_text_contents()).replace("◌", "")  # stands for half a character
+    assert {(body["prompt"], body["answer"], body["model"], body["labeller"]) for body in sent} == {
+        (page.get_by_label("Prompt").input_value(), text, "demo", "anna")
+    }
+    page.evaluate("location.hash = '#/compare'")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_role("button", name="Column 2", exact=True).click()
+    page.get_by_text("Saved: column 2 is preferred.").wait_for()
+    (body,) = [body for path, body in pretend.asked if path == "/genus/feedback/preferences"]
+    columns = page.locator(".columns section")
+    shown = ["".join(columns.nth(each).locator(".token").all_text_contents()).replace("◌", "") for each in range(2)]
+    assert (body["answers"], body["models"], body["preferred"]) == (shown, ["demo", "demo"], 1)
+    assert page.get_by_role("button", name="Column 1", exact=True).is_disabled()
+
+
 def test_chat_answers_in_markdown_with_maths(open_page, pretend):
     page = open_page("chat")
     use_model(page, "smollm2")

@@ -95,10 +95,18 @@ class Here:
     """A running server: `client`, `state`, `engine`."""
 
     def __init__(
-        self, model: Any, folder: Path, *, key: str | None = KEY, settings: Any = None, runs: Any = (), **engine: Any
+        self,
+        model: Any,
+        folder: Path,
+        *,
+        key: str | None = KEY,
+        settings: Any = None,
+        runs: Any = (),
+        desk: Any = None,
+        **engine: Any,
     ):
         self.engine = EngineHere(model, **engine)
-        self.key, self.settings, self.folder, self.runs = key, settings or {}, folder, runs
+        self.key, self.settings, self.folder, self.runs, self.desk = key, settings or {}, folder, runs, desk
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
@@ -111,7 +119,7 @@ class Here:
         models = Models([served], lambda _: self.engine)
         self.state = State(models, Settings(**self.settings), Measures())
         await models.open(served)
-        app = make_app(self.state, Site(), Runs(self.runs))
+        app = make_app(self.state, Site(), Runs(self.runs), self.desk)
         keys = keys_of({"anna": self.key, "ben": "gk-other"}) if self.key else None
         guarded = Guard(app, self.state.settings, keys, public=Site().files)
         _Patient.seconds = self.state.settings.body_timeout

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { ComponentType } from "preact";
+import { desk, loadDesk } from "./api/feedback";
 import { loadModels, model, modelFacts, models, modelsFailure, wantedModel } from "./api/models";
 import { Alert } from "./parts/alert";
 import { CopyDialog, notice } from "./parts/copying";
@@ -12,17 +13,22 @@ import { type Theme, theme, THEMES } from "./parts/theme";
 import { Playground } from "./playground/page";
 import { type PageName, PAGES, route } from "./route";
 
-const TITLES: Record<PageName, string> = { playground: "Playground", compare: "Compare", chat: "Chat", runs: "Runs" };
+const TITLES: Record<PageName, string> = { playground: "Playground", compare: "Compare", chat: "Chat", runs: "Runs", rank: "Rank" };
 
 /** The playground is there at once; the others come when they are opened. */
 const LATER: Partial<Record<PageName, () => Promise<ComponentType>>> = {
   compare: () => import("./compare/page").then((file) => file.Compare),
   chat: () => import("./chat/page").then((file) => file.Chat),
   runs: () => import("./runs/page").then((file) => file.Runs),
+  rank: () => import("./rank/page").then((file) => file.Rank),
 };
 
 export function App() {
-  useEffect(() => void loadModels(), []);
+  useEffect(() => {
+    void loadModels();
+    // Where that fails, the page that needs it says so.
+    loadDesk().catch(() => undefined);
+  }, []);
   const { page } = route.value;
   useEffect(() => {
     document.title = `${TITLES[page]} · Genus`;
@@ -65,7 +71,7 @@ function Header({ page }: { page: PageName }) {
     <header class="top">
       <span class="brand">Genus</span>
       <nav aria-label="Pages">
-        {PAGES.map((name) => (
+        {PAGES.filter((name) => name === page || isOffered(name)).map((name) => (
           <a key={name} href={`#/${name}`} aria-current={name === page ? "page" : undefined}>{TITLES[name]}</a>
         ))}
       </nav>
@@ -73,6 +79,11 @@ function Header({ page }: { page: PageName }) {
       <ThemeChoice />
     </header>
   );
+}
+
+/** Without a store there is nothing to rank; `genus rank` serves no model, so nothing else. */
+function isOffered(name: PageName): boolean {
+  return name === "rank" ? desk.value !== null : !desk.value || models.value?.length !== 0;
 }
 
 function ModelChoice() {
@@ -87,7 +98,7 @@ function ModelChoice() {
     <div class="model">
       <select aria-label="Model" value={model.value} disabled={!all?.length} onChange={(event) => (wantedModel.value = event.currentTarget.value)}>
         {all?.map((each) => <option key={each.id} value={each.id}>{each.id}</option>)}
-        {!all?.length && <option>{all ? "no model" : "…"}</option>}
+        {!all?.length && <option value="">{all ? "no model" : "…"}</option>}
       </select>
       <span class="quiet facts">{told.join(" · ")}</span>
     </div>

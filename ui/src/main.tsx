@@ -3,6 +3,7 @@ import "./style/parts.css";
 import "./style/tokens.css";
 import "./style/pages.css";
 import "./style/reading.css";
+import "./style/rank.css";
 import { render } from "preact";
 import { takeKeyFromAddress } from "./api/key";
 import { App } from "./app";

@@ -9,6 +9,7 @@ import { Dials, StopField } from "../parts/dials";
 import { percent } from "../parts/figures";
 import { TokenText } from "../parts/token-text";
 import { mean } from "./difference";
+import { type Compared, Prefer } from "../rank/prefer";
 import { Readings } from "./readings";
 import { addColumn, LEAST, MOST, modelOf, prompt, redrawSeed, removeColumn, retry, run, seed, setSetup, settingsOf, setups, stop, writing, written, type Written } from "./state";
 
@@ -19,9 +20,22 @@ export function Compare() {
       <div class={`columns of-${setups.value.length}`}>
         {setups.value.map((_, column) => <Column key={column} column={column} />)}
       </div>
+      <Preference />
       <Readings />
     </>
   );
+}
+
+/** Once every column has written its text to the end. */
+function Preference() {
+  const all = written.value;
+  if (all.some((state) => !state || state.running || state.failure)) return null;
+  const compared = all.map((state): Compared => ({
+    prompt: state!.prompt,
+    text: spell(state!.tokens.map((token) => token.name)).join(""),
+    model: state!.model,
+  }));
+  return <Prefer key={JSON.stringify(compared)} compared={compared} />;
 }
 
 function Compose() {

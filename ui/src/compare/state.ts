@@ -16,6 +16,7 @@ export interface Setup {
 
 export interface Written {
   model: string;
+  prompt: string;
   tokens: Token[];
   promptTokens: number[];
   finish: string | null;
@@ -113,7 +114,7 @@ export async function retry(column: number): Promise<void> {
 
 async function write(column: number, controller: AbortController): Promise<void> {
   const setup = setups.value[column];
-  let state: Written = { model: modelOf(setup), tokens: [], promptTokens: [], finish: null, failure: null, running: true };
+  let state: Written = { model: modelOf(setup), prompt: prompt.value, tokens: [], promptTokens: [], finish: null, failure: null, running: true };
   const show = (part: Partial<Written>) => {
     state = { ...state, ...part };
     const all = [...written.value];

@@ -5,6 +5,7 @@ import type { Token } from "../api/completions";
 import { visible, spoken } from "../api/spelling";
 import { probabilityClass, STEPS } from "../parts/colour";
 import { percent } from "../parts/figures";
+import { Thumbs } from "../rank/thumbs";
 import { view } from "./lookup";
 import { branch, branchAt, path, peeked, pinned, place, proceed, texts, writing } from "./state";
 
@@ -125,7 +126,8 @@ export function takeCandidate(at: number, rank: number): void {
 function Summary() {
   const tokens = path.value.filter((token) => token.logprob !== null);
   const mean = tokens.reduce((sum, token) => sum + token.logprob!, 0) / tokens.length;
-  const { finish, seed, model } = branch.value!;
+  const { finish, seed, model, prompt } = branch.value!;
+  const text = texts.value.join("");
   const told = [
     model,
     `seed ${seed}`,
@@ -139,6 +141,7 @@ function Summary() {
       {!writing.value && finish !== "stop" && (
         <button type="button" class="plain" onClick={proceed}>Write on</button>
       )}
+      {!writing.value && <Thumbs key={`${prompt}\n${text}`} prompt={prompt} answer={text} model={model} />}
     </p>
   );
 }
