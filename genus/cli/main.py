@@ -27,6 +27,7 @@ STAGES = {
     "tokenizer": "Learn a vocabulary from a corpus.",
     "shards": "Turn a corpus into memory-mapped tokens.",
     "pretrain": "Train a model from random weights on shards.",
+    "tune": "Tune a model on a task: classification, entailment, similarity or choice.",
     "evaluate": "Measure bits per byte on held-out text, beside references.",
     "report": "Write one page that shows what was made from what.",
 }

@@ -19,6 +19,7 @@ __all__ = ["Changes", "merge", "parse_changes", "run", "run_stages"]
 
 Changes = dict[str, dict[str, Any]]  # stage -> fields that win over its recipe
 
+_TRAINED = ("pretrain", "tune")  # stages whose product is a model
 _HASHED = 32 * 2**20  # bytes; larger inputs are told apart by size and time
 
 
@@ -90,13 +91,13 @@ class _Stage:
         return cls(name, recipe.name, command, config)
 
     def call(self, restart: bool) -> None:
-        self.command(**({"restart": True} if restart and self.name == "pretrain" else {}))
+        self.command(**({"restart": True} if restart and self.name in _TRAINED else {}))
 
     @property
     def product(self) -> Path:
         """What is there when the stage is done."""
         out: Path = self.config.out
-        return out / "model" if self.name == "pretrain" else out
+        return out / "model" if self.name in _TRAINED else out
 
     def inputs(self) -> dict[str, str]:
         """What the stage reads, told by content: every path of its recipe but `out`, and a `source` that is a path."""

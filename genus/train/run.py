@@ -38,9 +38,9 @@ from genus.train.stop import stop_requests
 
 __all__ = ["Phase", "train"]
 
-# A run may move, and its shards, whose content may not change; how it is looked after and spread may.
+# A run may move, and what it reads, whose content may not change; how it is looked after and spread may.
 _FREE = frozenset(
-    {"out", "shards", "model", "micro_batch", "tensorboard"}
+    {"out", "shards", "model", "train", "held_out", "micro_batch", "tensorboard"}
     | {f"recovery.{field.name}" for field in fields(RecoveryRecipe)}
     | {f"energy.{field.name}" for field in fields(Energy)}
     | {f"parallel.{field.name}" for field in fields(Parallel)}

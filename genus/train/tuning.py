@@ -20,6 +20,7 @@ from genus.data.loader import Loader, Source
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.lora import add_lora, merge_lora
+from genus.models.lora_files import save_adapter
 from genus.models.scorer import Scorer
 from genus.models.weights import load_model, save_model
 from genus.tokenizers.tokenizer import Tokenizer
@@ -51,7 +52,10 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What one phase brings. `write(folder)` saves the result; `facts` must not change between starts."""
+    """What one phase brings. `write(folder)` saves the result; `facts` must not change between starts.
+
+    Of a `family` what LoRA learns is also saved by itself, in adapter/; `new_rows` says that the table has rows of its own.
+    """
 
     model: nn.Module
     source: Source
@@ -60,6 +64,8 @@ class Tuned:
     validate: Callable[[], Mapping[str, float]]
     write: Callable[[Path], None]
     sample: Callable[[], str] | None = None
+    family: Family | None = None
+    new_rows: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -118,6 +124,9 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     )
     train(recipe, phase, device, restart)
     if recipe.lora.rank:
+        if tuned.family:
+            with new_folder(recipe.out / "adapter") as folder:
+                save_adapter(folder, tuned.model, tuned.family, str(recipe.model), tuned.new_rows)
         merge_lora(tuned.model)
     with new_folder(recipe.out / "model") as folder:
         tuned.write(folder)
