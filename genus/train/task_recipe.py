@@ -5,10 +5,33 @@ from pathlib import Path
 from typing import Literal
 
 from genus.core.errors import GenusError
-from genus.train.recipe import Optim
-from genus.train.tune_recipe import Course, Tuning
+from genus.train.tune_recipe import Course, TuneOptim, Tuning
 
-__all__ = ["TaskTuning"]
+__all__ = ["TaskCourse", "TaskOptim", "TaskTuning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptim(TuneOptim):
+    """As GPT-1's."""
+
+    lr: float = 6.25e-5
+    """Peak learning rate; of adafactor relative to the root mean square of each tensor."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the first and second moments; adafactor takes the first, its second is 1 - step^-0.8."""
+    weight_decay: float = 0.01
+    """Decoupled decay of matrices, times the learning rate (adafactor: its square); gains and biases are left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCourse(Course):
+    """As GPT-1's: up over the first 0.2% of the run, then down to nothing."""
+
+    warmup: float = 0.002
+    """Share of the run over which the learning rate rises from 0 to its peak."""
+    decay: Literal["cosine", "linear", "constant"] = "linear"
+    """The way from the peak to the end."""
+    final: float = 0.0
+    """Learning rate at the end, as a share of the peak; of cosine and linear."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +57,8 @@ class TaskTuning(Tuning):
     """Times to go over the examples."""
     dropout: float = 0.1
     """Share of activations dropped while training."""
-    optim: Optim = field(default_factory=lambda: Optim(lr=6.25e-5, betas=(0.9, 0.999), weight_decay=0.01))
-    schedule: Course = field(default_factory=lambda: Course(warmup=0.002, decay="linear", final=0.0))
+    optim: TaskOptim = field(default_factory=TaskOptim)
+    schedule: TaskCourse = field(default_factory=TaskCourse)
 
     def __post_init__(self) -> None:
         super().__post_init__()

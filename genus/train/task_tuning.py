@@ -73,6 +73,7 @@ def tune_task(recipe: TaskTuning, restart: bool = False) -> Path:
         loss=partial(task_loss, judge, recipe),
         validate=measured.measure,
         write=partial(_write, recipe, opened.family, judge, measured),
+        length=lambda item: max(len(ids) for ids in item.encoded.sequences),
         family=opened.family,
         new_rows=True,
         facts={"model": opened.digest, "records": fingerprint([*learned, *held_out, labels])},

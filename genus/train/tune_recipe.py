@@ -7,7 +7,27 @@ from typing import Literal
 from genus.core.errors import GenusError
 from genus.train.recipe import Energy, Every, Optim, Precision, Recovery, Schedule, Switch
 
-__all__ = ["Course", "Lora", "Tuning"]
+__all__ = ["Course", "Lora", "TuneEvery", "TuneOptim", "Tuning"]
+
+# Other defaults are classes of their own: a field of a table that a user leaves out takes the default of the table's class.
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptim(Optim):
+    """As Optim, gentler, for weights that know something."""
+
+    lr: float = 1e-5
+    """Peak learning rate; of adafactor relative to the root mean square of each tensor."""
+    weight_decay: float = 0.0
+    """Decoupled decay of matrices, times the learning rate (adafactor: its square); gains and biases are left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneEvery(Every):
+    """As Every, without samples."""
+
+    sample: int = 0
+    """Steps between sample texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +89,13 @@ class Tuning:
     dropout: float = 0.0
     """Share of activations dropped while training."""
     lora: Lora = field(default_factory=Lora)
-    optim: Optim = field(default_factory=lambda: Optim(lr=1e-5, weight_decay=0.0))
+    optim: TuneOptim = field(default_factory=TuneOptim)
     schedule: Course = field(default_factory=Course)
     seed: int = 0
     """Draws new weights, dropout and the order of the examples."""
     precision: Precision = "auto"
     """Number format of the computation; auto takes bf16 where the machine is faster with it."""
-    every: Every = field(default_factory=lambda: Every(sample=0))
+    every: TuneEvery = field(default_factory=TuneEvery)
     recovery: Recovery = field(default_factory=Recovery)
     energy: Energy = field(default_factory=Energy)
     tensorboard: Switch = "auto"

@@ -64,6 +64,7 @@ class Tuned:
     validate: Callable[[], Mapping[str, float]]
     write: Callable[[Path], None]
     sample: Callable[[], str] | None = None
+    length: Callable[[Any], int] | None = None  # of an example: those about as long are computed together
     family: Family | None = None
     new_rows: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -113,7 +114,7 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     phase = Phase(
         model=tuned.model.to(device).train(),
         loader=Loader(tuned.source, batch),
-        prepare=partial(_micro_batches, size=recipe.micro_batch, prepare=tuned.prepare),
+        prepare=partial(_micro_batches, size=recipe.micro_batch, tuned=tuned),
         loss=loss,
         pace=Pace(batch, Ramp(), 1, recipe.epochs * len(tuned.source)),
         validate=partial(_aside, tuned.model, tuned.validate),
@@ -169,8 +170,10 @@ def fingerprint(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def _micro_batches(batch: Sequence[Any], size: int, prepare: Callable[[list[Any]], Any]) -> list[Any]:
-    return [prepare(list(batch[first : first + size])) for first in range(0, len(batch), size)]
+def _micro_batches(batch: Sequence[Any], size: int, tuned: Tuned) -> list[Any]:
+    """The examples of a step, cut up; their order there is free, as the step adds all of them up."""
+    ordered = sorted(batch, key=tuned.length) if tuned.length else list(batch)
+    return [tuned.prepare(ordered[first : first + size]) for first in range(0, len(ordered), size)]
 
 
 @torch.no_grad()

@@ -55,5 +55,5 @@ def test_the_scale_is_alpha_over_rank(model):
 
 
 def test_a_part_that_is_not_there_is_named(model):
-    with pytest.raises(GenusError, match="lora.parts names gate.*'down', 'k', 'out', 'q', 'up', 'v'"):
+    with pytest.raises(GenusError, match=r"lora.parts names gate.*'down', 'k', 'out', 'q', 'up', 'v'"):
         add_lora(model, ("q", "gate"), rank=2, alpha=1.0)
