@@ -165,8 +165,8 @@ class _HeldOut:
     found: dict[str, float] = field(default_factory=dict)
 
     def measure(self) -> dict[str, float]:
-        """validation_loss, and the measures of the form; nothing where nothing is held out."""
-        if not self.records:
+        """validation_loss, and the measures of the form; nothing where nothing is held out, or before the first step."""
+        if not self.records or not self.judge.scorer.score.weight.any():  # a head of zeros has nothing to say yet
             return {}
         scores = self.judge.scores(self.records)
         if self.judge.numbers:
