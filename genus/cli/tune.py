@@ -26,6 +26,7 @@ def tune(
 
     ```python
     import genus
+
     judge = genus.load_classifier("runs/reviews/model")
     judge.classify(["a fine film"])[0].label
     ```
