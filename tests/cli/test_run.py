@@ -17,6 +17,7 @@ from tests.train.tiny import WORDS
 
 pytestmark = pytest.mark.xdist_group("demo")  # one worker makes the run that these share
 ROOT = Path(__file__).resolve().parents[2]
+DEMO_STAGES = len(list((ROOT / "recipes/demo").glob("*.toml")))
 SMALL = ["--set", "pretrain.tokens=4096", "--set", "pretrain.model.width=24", "--set", "pretrain.model.heads=2",
          "--set", "pretrain.model.depth=1", "--set", "pretrain.every.sample=1"]  # fmt: skip
 
@@ -65,7 +66,7 @@ def test_the_report_is_one_safe_page(made):
 def test_repeated_every_stage_is_skipped(made, text, capsys):
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file() and path.name != ".lock"}
     assert again(text, made) == 0
-    assert capsys.readouterr().err.count("nothing has changed, skipped") == len(cli.STAGES)
+    assert capsys.readouterr().err.count("nothing has changed, skipped") == DEMO_STAGES
     after = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file() and path.name != ".lock"}
     assert after == before
 
@@ -97,7 +98,7 @@ def test_restart_makes_everything_again(made, text, capsys):
     assert again(text, made, "--set", "pretrain.seed=5", "--restart") == 0
     said = capsys.readouterr().err
     assert "skipped" not in said
-    assert said.count(": started") == len(cli.STAGES)
+    assert said.count(": started") == DEMO_STAGES
     assert again(text, made, "--restart") == 0  # as the other tests expect it
 
 
