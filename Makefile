@@ -34,6 +34,8 @@ bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
 
 clients: .venv-clients/.ready .venv-litellm/.ready ## Install the clients that tests of the server run, each in its environment.
 
+peers: .venv-trl/.ready ## Install TRL in an environment of its own, for the tests that compare losses with it.
+
 docs: $(VENV)/.ready ## Write docs/cli.md, the table of docs/recipes.md, and the tables and diagrams of docs/lineage, anew from the code itself.
 	$(VENV)/bin/python -m genus.cli.document docs/cli.md docs/recipes.md docs/lineage/*.md
 
@@ -66,4 +68,10 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/serve/requirements-litellm.txt
 	touch $@
 
-.PHONY: help setup demo test check pages browser bench clients docs
+.venv-trl/.ready: tests/train/requirements-trl.txt
+	$(PYTHON) -m venv .venv-trl
+	.venv-trl/bin/python -m pip install --quiet torch==2.13.0
+	.venv-trl/bin/python -m pip install --quiet --requirement tests/train/requirements-trl.txt
+	touch $@
+
+.PHONY: help setup demo test check pages browser bench clients peers docs

@@ -55,14 +55,18 @@ def chat(
         The format in which matrices are read: fewer bytes answer faster, and round. What that costs is measured and said.
     """
     from genus.core.errors import GenusError
+    from genus.core.progress import say
     from genus.engine.model import load
     from genus.engine.quality import tell
     from genus.engine.sampling import Sampling
+    from genus.tokenizers.template import template_warning
 
     opened, sampling = load(model, weights), Sampling(temperature=temperature, top_p=top_p, seed=seed)
     if not 1 <= max_tokens < opened.spec.context:
         raise GenusError(f"max_tokens = {max_tokens} leaves no room; choose from 1 to {opened.spec.context - 1}")
     tell(opened, Path(model))
+    if warning := template_warning(Path(model), opened.tokenizer):
+        say(warning)
     if opened.tokenizer.chat_template:
         _converse(opened, system, max_tokens, sampling)
     elif system is not None:

@@ -19,7 +19,15 @@ __all__ = ["Changes", "merge", "parse_changes", "run", "run_stages"]
 
 Changes = dict[str, dict[str, Any]]  # stage -> fields that win over its recipe
 
-_TRAINED = ("pretrain", "tune")  # stages whose product is a model
+_TRAINS = (
+    "pretrain",
+    "tune",
+    "sft",
+    "reward",
+    "dpo",
+    "ppo",
+    "grpo",
+)  # stages that make a model in their folder, and may be restarted
 _HASHED = 32 * 2**20  # bytes; larger inputs are told apart by size and time
 
 
@@ -91,22 +99,31 @@ class _Stage:
         return cls(name, recipe.name, command, config)
 
     def call(self, restart: bool) -> None:
-        self.command(**({"restart": True} if restart and self.name in _TRAINED else {}))
+        self.command(**({"restart": True} if restart and self.name in _TRAINS else {}))
 
     @property
     def product(self) -> Path:
         """What is there when the stage is done."""
         out: Path = self.config.out
-        return out / "model" if self.name in _TRAINED else out
+        return out / "model" if self.name in _TRAINS else out
 
     def inputs(self) -> dict[str, str]:
         """What the stage reads, told by content: every path of its recipe but `out`, and a `source` that is a path."""
-        paths = {field.name: getattr(self.config, field.name) for field in fields(self.config) if field.name != "out"}
-        return {
-            name: _fingerprint(Path(value), self.config.out)
-            for name, value in paths.items()
-            if isinstance(value, Path) or (name == "source" and Path(value).exists())
-        }
+        named = {field.name: getattr(self.config, field.name) for field in fields(self.config) if field.name != "out"}
+        found = {name: value for name, value in named.items() if isinstance(value, Path) or _is_source(name, value)}
+        for name, value in named.items():
+            if isinstance(value, tuple):
+                found |= {f"{name}[{index}]": each for index, each in enumerate(value) if _is_path(each)}
+        return {name: _fingerprint(Path(value), self.config.out) for name, value in found.items()}
+
+
+def _is_path(value: Any) -> bool:
+    """Comparisons and prompts may also be the URL of a store."""
+    return isinstance(value, Path) or (isinstance(value, str) and Path(value).exists())
+
+
+def _is_source(name: str, value: Any) -> bool:
+    return name == "source" and Path(value).exists()
 
 
 def parse_changes(assignments: list[str]) -> Changes:
@@ -148,7 +165,13 @@ def _named(recipe: Path) -> bool:
 
 def _move(values: dict[str, Any], home: Path, out: Path) -> dict[str, Any]:
     """The recipe with the paths that lead to or below `home` leading to or below `out`."""
-    return {name: str(out / moved) if (moved := _below(value, home)) else value for name, value in values.items()}
+    return {name: _moved(value, home, out) for name, value in values.items()}
+
+
+def _moved(value: Any, home: Path, out: Path) -> Any:
+    if isinstance(value, list):
+        return [_moved(each, home, out) for each in value]
+    return str(out / below) if (below := _below(value, home)) else value
 
 
 def _below(value: Any, home: Path) -> Path | None:

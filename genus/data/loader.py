@@ -103,6 +103,7 @@ class Loader:
     """
 
     passed: int = 0
+    more: dict[str, Any] = {}  # noqa: RUF012 - what else a phase remembers between steps; replaced, never changed
 
     def __init__(
         self, rows: Source, batch: int | Callable[[int], int], position: int = 0, rank: int = 0, world: int = 1

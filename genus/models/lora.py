@@ -52,7 +52,7 @@ def add_lora(model: nn.Module, parts: Collection[str], rank: int, alpha: float, 
     """
     found: set[str] = set()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("score."))
+        parameter.requires_grad_(name.endswith("score.weight"))
     for path, module in list(model.named_modules()):
         name = path.rpartition(".")[2]
         if isinstance(module, nn.Linear) and ".blocks." in path and name in parts:

@@ -41,7 +41,7 @@ class _Module(NamedTuple):
 def save_adapter(folder: Path, model: nn.Module, family: Family, base: str, new_rows: bool = False) -> None:
     """Write what LoRA learned on a language model or a scorer, before it is merged; `base` is where the model came from.
 
-    A scorer's head is saved whole. With `new_rows` so is the table, for a base whose table was first made as long.
+    A scorer's head is saved whole. With `new_rows` so are the tables, for a base whose tables were first made as long.
     """
     if not isinstance(model, LanguageModel | Scorer):
         raise GenusError(f"LoRA on {type(model).__name__} has no form in peft's files; save the merged model alone")
@@ -59,7 +59,9 @@ def save_adapter(folder: Path, model: nn.Module, family: Family, base: str, new_
     if isinstance(model, Scorer):
         tensors[f"{_PREFIX}score.weight"] = model.score.weight
     if new_rows:
-        tensors[f"{_PREFIX}{_table(family)}"] = model.decoder.embed.weight
+        whole = model.decoder if scorer else model  # a scorer's files have no token head
+        ours = {name: table for name, table in model.named_parameters() if table in set(whole.parameters())}
+        tensors |= {f"{_PREFIX}{theirs}": ours[name] for theirs, name in _tables(family).items() if name in ours}
     wider = {suffix: of for suffix, of in ranks.items() if of != rank}
     config = {
         "peft_type": "LORA",
@@ -98,7 +100,7 @@ def merge_adapter(model: LanguageModel | Scorer, family: Family, folder: Path) -
                 what = f"{module.name} is of shape {list(delta.shape)}, the model's is not"
                 raise GenusError(f"{folder}: {what}; take the adapter's own base")
             ours[name].add_(part.to(ours[name]))
-    for theirs, name in ((_table(family), "decoder.embed.weight"), ("score.weight", "score.weight")):
+    for theirs, name in (*_tables(family).items(), ("score.weight", "score.weight")):
         tensor = left.pop(f"{_PREFIX}{theirs}", None)
         if tensor is not None and (name not in ours or ours[name].shape != tensor.shape):
             raise GenusError(f"{folder}: {theirs} is of shape {list(tensor.shape)}, which the model has no place for")
@@ -162,5 +164,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise GenusError(f"{path} is not a whole safetensors file ({error}); copy or save it again") from error
 
 
-def _table(family: Family) -> str:
-    return next(rule.theirs for rule in family.rules if rule.ours == ("decoder.embed.weight",))
+def _tables(family: Family) -> dict[str, str]:
+    """Their names and ours of what has a row for each token."""
+    names = {("decoder.embed.weight",), ("head.weight",), ("head.bias",)}
+    return {rule.theirs: rule.ours[0] for rule in family.rules if rule.ours in names}

@@ -1,4 +1,4 @@
-"""More rows for the table of a model, for tokens that its vocabulary did not have."""
+"""Rows of the token table for tokens that a tokenizer got after its model was trained."""
 
 from dataclasses import replace
 
@@ -6,32 +6,49 @@ import torch
 from torch import Tensor, nn
 
 from genus.models.heads import LanguageModel
-from genus.models.initialise import Init
 
-__all__ = ["add_rows"]
+__all__ = ["learn_only", "new_rows"]
+
+_NOISE = 0.1  # of the rows' own deviation, so that new tokens differ
 
 
 @torch.no_grad()
-def add_rows(model: LanguageModel, first: int, count: int, init: Init, seed: int) -> None:
-    """Let rows `first` to `first` + `count` of the table and of an untied head be new, in place; the table grows if it must.
+def new_rows(model: LanguageModel, tokens: range, seed: int) -> tuple[nn.Parameter, ...]:
+    """Give `tokens` rows near the mean of all before them, in place, so that each is about as likely as any.
 
-    Rows that only fill the table up are taken before it grows. They are drawn as the family's authors drew theirs.
+    A model may have rows there, as padding; the table grows where it has none. Gives the tables, none for no tokens.
     """
-    generator, rows = torch.Generator().manual_seed(seed), max(model.spec.vocab, first + count)
+    if not tokens:
+        return ()
+    generator = torch.Generator().manual_seed(seed)
     embed, head = model.decoder.embed, model.head
-    embed.weight = _grown(embed.weight, (rows, first, count), init.embed, generator)
-    embed.num_embeddings = rows
+    embed.weight = nn.Parameter(_with_rows(embed.weight, tokens, generator))
+    embed.num_embeddings = len(embed.weight)
+    tables = [embed.weight]
     if head.weight is not None:
-        spread = head.weight.shape[-1] ** -0.5 if init.matrix is None else init.matrix
-        head.weight = _grown(head.weight, (rows, first, count), spread, generator)
+        head.weight = nn.Parameter(_with_rows(head.weight, tokens, generator))
+        tables.append(head.weight)
     if head.bias is not None:
-        head.bias = _grown(head.bias, (rows, first, count), 0.0, generator)
-    model.spec = model.decoder.spec = replace(model.spec, vocab=rows)
+        mean = head.bias[: tokens.start].mean().expand(len(tokens))
+        head.bias = nn.Parameter(torch.cat((head.bias[: tokens.start], mean, head.bias[tokens.stop :])))
+        tables.append(head.bias)
+    model.spec = model.decoder.spec = replace(model.spec, vocab=len(embed.weight))
+    return tuple(tables)
 
 
-def _grown(table: Tensor, place: tuple[int, int, int], spread: float, generator: torch.Generator) -> nn.Parameter:
-    rows, first, count = place
-    grown = table.new_zeros(rows, *table.shape[1:])
-    grown[: len(table)] = table
-    grown[first : first + count] = spread * torch.randn(count, *table.shape[1:], generator=generator)
-    return nn.Parameter(grown)
+def learn_only(table: nn.Parameter, tokens: range) -> None:
+    """Let the rows of `tokens` learn, and no other."""
+    table.requires_grad_(True)
+    table.register_hook(lambda gradient: _masked(gradient, tokens))
+
+
+def _masked(gradient: Tensor, tokens: range) -> Tensor:
+    kept = torch.zeros_like(gradient)
+    kept[tokens.start : tokens.stop] = gradient[tokens.start : tokens.stop]
+    return kept
+
+
+def _with_rows(table: Tensor, tokens: range, generator: torch.Generator) -> Tensor:
+    known = table[: tokens.start]
+    noise = torch.randn(len(tokens), table.shape[1], generator=generator).to(table) * _NOISE
+    return torch.cat((known, known.mean(0) + noise * known.std(0), table[tokens.stop :]))

@@ -28,6 +28,7 @@ async def chat(http: HttpRequest, state: State, body: ChatBody) -> Response:
     _check(body)
     tools = tools_of(body)
     schema = tools.schema or schema_of(body.response_format)
+    grammar = None if schema is None else Grammar("json_schema", schema)
     async with contextlib.AsyncExitStack() as stack:
         opened = await stack.enter_async_context(state.use(body.model))
         described = opened.engine.described
@@ -37,7 +38,7 @@ async def chat(http: HttpRequest, state: State, body: ChatBody) -> Response:
         request = Request(
             prompt=tuple(prompt),
             max_tokens=room(opened, len(prompt), wanted, state.settings.most_tokens, name),
-            sampling=sampling_of(body, described.vocab, None if schema is None else Grammar("json_schema", schema)),
+            sampling=sampling_of(body, described.vocab, grammar, tools.stop),
             n=body.n or 1,
             ends=opened.served.tokenizer.turn_ends,
             log_probs=(body.top_logprobs or 0) if body.logprobs else None,

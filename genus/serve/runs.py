@@ -29,7 +29,7 @@ class Runs:
         if (path := self._found().get(run)) is None:
             raise ApiError(404, "there is no such run here", "run_not_found", "run")
         lines, offset = _lines(path / "metrics.jsonl", max(0, after))
-        samples = _lines(path / "samples.jsonl", 0)[0][-_SAMPLES:]
+        samples = _kept(_lines(path / "samples.jsonl", 0)[0])[-_SAMPLES:]
         logbook = path / "logbook.md"
         text = logbook.read_text("utf-8", errors="replace") if logbook.is_file() else ""
         return {**_described(run, path), "metrics": lines, "next": offset, "logbook": text, "samples": samples}
@@ -49,12 +49,13 @@ class Runs:
 
 
 def _described(name: str, path: Path) -> dict[str, Any]:
-    latest = (_lines(path / "metrics.jsonl", 0, tail=True)[0] or [{}])[-1]
+    metrics = path / "metrics.jsonl"
+    kept = _kept(_lines(metrics, 0, tail=True)[0]) or _kept(_lines(metrics, 0)[0])
     begun = _begun(path)
     steps, stage = begun.get("steps"), begun.get("stage", "pretrain")
-    step = latest.get("step", 0)
+    step = kept[-1].get("step", 0) if kept else 0
     state = _state(path, isinstance(steps, int) and step >= steps)
-    updated = int((path / "metrics.jsonl").stat().st_mtime)
+    updated = int(metrics.stat().st_mtime)
     return {"id": name, "name": name, "stage": stage, "state": state, "step": step, "steps": steps, "updated": updated}
 
 
@@ -77,6 +78,11 @@ def _begun(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _kept(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those of steps that the run left by going back to an earlier one (train/journal.py)."""
+    return [each for each in lines if "abandoned" not in each]
 
 
 def _lines(path: Path, after: int, tail: bool = False) -> tuple[list[dict[str, Any]], int]:

@@ -120,8 +120,8 @@ class DetokenizeBody(_Body):
     tokens: list[int]
 
 
-def sampling_of(body: SamplingBody, vocab: int, grammar: Grammar | None = None) -> Sampling:
-    """The engine's words for it. Raises ApiError naming the field that is out of range."""
+def sampling_of(body: SamplingBody, vocab: int, grammar: Grammar | None = None, stop: tuple[str, ...] = ()) -> Sampling:
+    """The engine's words for it; `stop` joins its own. Raises ApiError naming the field that is out of range."""
     names = (
         "temperature",
         "top_p",
@@ -133,12 +133,13 @@ def sampling_of(body: SamplingBody, vocab: int, grammar: Grammar | None = None) 
         "seed",
     )
     said = {name: value for name in names if (value := getattr(body, name)) is not None}
-    stop = getattr(body, "stop", None)
+    asked = getattr(body, "stop", None)
+    own = () if asked is None else (asked,) if isinstance(asked, str) else asked
     try:
         found = Sampling(
             **said,
             top_k=max(0, body.top_k or 0),
-            stop=() if stop is None else stop,
+            stop=(*own, *stop),
             logit_bias={_token(name): bias for name, bias in (body.logit_bias or {}).items()},
             grammar=grammar,
         )

@@ -20,6 +20,7 @@ from genus.serve.process import Engine, EngineProcess
 from genus.serve.runs import Runs
 from genus.serve.site import Site
 from genus.serve.state import Settings, State
+from genus.tokenizers.template import template_warning
 
 __all__ = ["start"]
 
@@ -37,7 +38,8 @@ def start(folders: Sequence[Path], chosen: Chosen) -> None:
     keys, shown = _keys(chosen)
     served, make, room = _vllm(folders, chosen, settings) if chosen.engine == "vllm" else _own(folders, chosen)
     for each in served:
-        _ = each.tokenizer  # a damaged one is better found now
+        if warning := template_warning(each.folder, each.tokenizer):  # a damaged tokenizer is better found now, too
+            say(warning)
     asyncio.run(_run(chosen, settings, keys, shown, Models(served, make, room)))
 
 

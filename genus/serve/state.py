@@ -72,8 +72,14 @@ class State:
 
     @contextlib.asynccontextmanager
     async def submit(self, engine: Engine, requests: Sequence[Request]) -> AsyncIterator[list[Job]]:
-        """Jobs for requests, once all are accepted; aborted when left. Raises ApiError 429 when too many wait."""
+        """Jobs for requests, once all are accepted; aborted when left.
+
+        Raises ApiError: 429 when too many wait, 400 when these alone are too many.
+        """
         choices = sum(request.n for request in requests)
+        if choices > self.settings.queue:
+            message = f"the request asks for {choices} choices and the queue holds {self.settings.queue}; ask for fewer"
+            raise ApiError(400, message, "too_many_choices", "n")
         if self.open + choices > self.settings.queue:
             message = f"{self.open} choices are generated or wait and the queue holds {self.settings.queue}; try again soon"
             self.measures.refused.inc()

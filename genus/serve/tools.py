@@ -40,6 +40,8 @@ class Tools:
 
     told: list[dict[str, Any]] = field(default_factory=list)
     schema: str | None = None
+    stop: tuple[str, ...] = ()
+    """What ends an answer of which one call is wanted, beside the request's own stops."""
 
     @property
     def names(self) -> set[str]:
@@ -64,7 +66,7 @@ def tools_of(body: ChatBody) -> Tools:
         raise ApiError(400, f"tools holds {len(tools)} entries; give at most {_MOST}", "invalid_value", "tools")
     choice = body.tool_choice
     if choice is None or choice == "auto":
-        return Tools(tools)
+        return Tools(tools, stop=(_CLOSE,) if tools and body.parallel_tool_calls is False else ())
     if choice == "none":
         return Tools()
     wanted = _chosen(choice, tools)

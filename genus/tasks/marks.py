@@ -1,19 +1,19 @@
 """The three tokens that GPT-1's forms add to a model: `_start_`, `_delimiter_` and `_classify_` (section 3.3).
 
 They become special tokens of the tokenizer's files, which then also say how a text, or two, become a sequence, so that other
-libraries make the same one; and rows of the model's table, drawn at random. Nothing else of a model is new but its head.
+libraries make the same one; and rows of the model's tables. Nothing else of a model is new but its head.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from torch import nn
 
 from genus.core.errors import GenusError
 from genus.data.loader import Ids
-from genus.models.family import Family
 from genus.models.heads import LanguageModel
-from genus.models.rows import add_rows
+from genus.models.rows import new_rows
 from genus.tasks.forms import Form, Record
 from genus.tokenizers.specials import with_specials
 from genus.tokenizers.tokenizer import Tokenizer
@@ -30,8 +30,8 @@ class Encoded(NamedTuple):
     cut: bool
 
 
-def mark(model: LanguageModel, family: Family, tokenizer: Tokenizer, seed: int) -> Tokenizer:
-    """Give `model` rows for the marks, in place; give the tokenizer that has them."""
+def mark(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> tuple[Tokenizer, dict[nn.Parameter, range]]:
+    """Give `model` rows for the marks, in place; give the tokenizer that has them, and the tables with the new rows."""
     if any(tokenizer.id_of(name) is not None for name in MARKS):
         raise GenusError(f"the tokenizer has {', '.join(MARKS)} already; start from the model before it was tuned on a task")
     pad = tokenizer.end_of_text
@@ -42,8 +42,8 @@ def mark(model: LanguageModel, family: Family, tokenizer: Tokenizer, seed: int) 
         (_START, "$A", _DELIMITER, "$B", _CLASSIFY),
         _START if pad is None else tokenizer.token_bytes(pad).decode(),
     )
-    add_rows(model, tokenizer.vocab, len(MARKS), family.init(model.spec), seed)
-    return marked
+    rows = range(tokenizer.vocab, marked.vocab)
+    return marked, dict.fromkeys(new_rows(model, rows, seed), rows)
 
 
 def pad_of(tokenizer: Tokenizer) -> int:

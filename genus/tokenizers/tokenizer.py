@@ -118,6 +118,33 @@ class Tokenizer:
         """The default chat template, in Jinja, if the files have one."""
         return chat.template_of(self._config, self._files.get("chat_template.jinja"))
 
+    @cached_property
+    def template_sha256(self) -> str:
+        """Of the chat template; "" without one."""
+        return hashlib.sha256(self.chat_template.encode()).hexdigest() if self.chat_template else ""
+
+    def with_template(self, template: str, specials: Sequence[str] = ()) -> "Tokenizer":
+        """The same with this chat template, and with new ids for those of the `specials` that it lacks.
+
+        Raises GenusError where the file leaves no ids after all others.
+        """
+        config = {name: value for name, value in self._config.items() if name != "chat_template"}
+        files = {**self._files, "chat_template.jinja": template.encode()}
+        if config != self._config:
+            files["tokenizer_config.json"] = json.dumps(config, indent=1, ensure_ascii=False).encode()
+        if missing := [name for name in specials if name not in self.special_names]:
+            from tokenizers import AddedToken
+
+            backend = _backend(json.loads(self._files["tokenizer.json"]))
+            backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in missing])
+            files["tokenizer.json"] = backend.to_str(pretty=True).encode()
+        made = Tokenizer(files)
+        if len({made._backend.token_to_id(name) for name in missing} - set(range(self.vocab))) < len(missing):
+            raise GenusError(
+                f"tokenizer.json has no free ids for {', '.join(missing)}; give a template of tokens that it has"
+            )
+        return made
+
     def encode_chat(self, messages: Any, add_generation_prompt: bool = True, tools: Any = None) -> list[int]:
         """The ids of a chat as its template writes it. What stands in messages or tools is text and forges no special token.
 
@@ -148,6 +175,10 @@ class Tokenizer:
     @cached_property
     def _special_pattern(self) -> re.Pattern[str]:
         return chat.pattern_of(self.special_names)
+
+    def render_chat(self, messages: Any, add_generation_prompt: bool = True, tools: Any = None) -> str:
+        """The text that `encode_chat` reads."""
+        return self._render(messages, add_generation_prompt, tools).replace(chat.BREAK, "")
 
     def _render(self, messages: Any, add_generation_prompt: bool, tools: Any = None) -> str:
         if not self.chat_template:

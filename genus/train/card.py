@@ -1,5 +1,6 @@
 """The model card: what a model folder says of itself, from what is known when it is written."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tomli_w
@@ -10,8 +11,10 @@ from genus.models.registered import ARCHITECTURE
 from genus.models.spec import DecoderSpec
 from genus.train.energy import energy_text, read_energy
 from genus.train.recipe import Pretrain
+from genus.train.tune_recipe import Tuning
+from genus.train.tuning import Opened
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "tuned_card"]
 
 _CARD = """---
 library_name: genus
@@ -40,6 +43,31 @@ Made with Genus. The folder opens in Genus, and in transformers {opens}.
 ```toml
 {recipe}```
 """
+_TUNED_CARD = """---
+library_name: genus
+pipeline_tag: {task}
+tags: [{family}]
+---
+
+# A tuned {title} model of {parameters:,} parameters
+
+{what}
+
+Made with Genus. The folder opens in Genus, and in transformers {opens}.
+
+| | |
+| --- | --- |
+| started from | {start} |
+| its weights, SHA-256 | {digest} |
+| tokenizer, SHA-256 | {tokenizer} |
+{notes}
+| energy | {energy} |
+
+## Recipe
+
+```toml
+{recipe}```
+"""
 _AFTER = "after `from genus.models.registered import register; register()`"
 
 
@@ -61,6 +89,27 @@ def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict
         heads=spec.attention.heads,
         corpus=shards["corpus_sha256"],
         tokenizer=shards["tokenizer_sha256"],
+        energy=energy_text(read_energy(recipe.out)),
+        recipe=tomli_w.dumps(as_dict(recipe)),
+    )
+
+
+def tuned_card(recipe: Tuning, opened: Opened, what: str, notes: Mapping[str, Any], task: str = "text-generation") -> str:
+    """The card of a model that was tuned from another. `what` says what it does; `notes` are of its data."""
+    spec, family = opened.network.spec, opened.family
+    return _TUNED_CARD.format(
+        task=task,
+        family=family.model_type,
+        title=family.title,
+        what=what,
+        opens=_AFTER if family.architecture == ARCHITECTURE else "as it is",
+        parameters=spec.parameters,
+        start=recipe.model,
+        digest=opened.digest,
+        tokenizer=opened.tokenizer.sha256,
+        notes="\n".join(
+            f"| {name} | {f'{value:,}' if isinstance(value, int) else value} |" for name, value in notes.items()
+        ),
         energy=energy_text(read_energy(recipe.out)),
         recipe=tomli_w.dumps(as_dict(recipe)),
     )

@@ -75,7 +75,7 @@ def train_steps(
     for micro_batches in steps:
         lr = lr_at(state.step + 1)
         for group in state.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("rate", 1.0)
         mean, weight, stats = _gradients(parameters, micro_batches, loss, state.ranks)
         norm = _clip(parameters, clip or float("inf"), state.ranks)
         refused = _refused(mean, norm, state.guard.limits())

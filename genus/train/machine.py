@@ -6,6 +6,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,19 @@ def describe(device: torch.device, bf16: bool = False) -> dict[str, Any]:
     }
 
 
+_MEASURED = 0.5  # seconds; slow machines differ less from turn to turn
+
+
+@cache
 def _matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a square matrix product, best of ten: the peak against which utilisation is stated on any machine."""
+    """FLOP/s of a square matrix product, best of ten or of half a second's: the peak against which use is stated."""
     size = 8192 if device.type == "cuda" else 2048  # smaller ones leave an accelerator partly idle
     generator = torch.Generator(device).manual_seed(0)  # its own: to measure is not to change a run
     left, right = (torch.randn(size, size, device=device, dtype=dtype, generator=generator) for _ in range(2))
-    best = float("inf")
+    best, start = float("inf"), time.perf_counter()
     for _ in range(10):
+        if time.perf_counter() - start > _MEASURED:
+            break
         _wait(device)
         began = time.perf_counter()
         left @ right

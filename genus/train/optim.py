@@ -1,5 +1,6 @@
 """The optimizer that a recipe asks for. Its learning rate over time is schedule.py's."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from genus.train.recipe import Optim
 __all__ = ["make_optimizer"]
 
 
-def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """The optimizer over all parameters, AdamW in one fused pass. Matrices decay; vectors (gains, biases) do not.
+def make_optimizer(model: nn.Module, optim: Optim, rates: Mapping[str, float] = {}) -> torch.optim.Optimizer:
+    """The optimizer over all parameters that learn, AdamW in one fused pass. Matrices decay; vectors (gains, biases) do not.
 
     Muon takes the matrices of the blocks, which map hidden states to hidden states, and AdamW the rest.
     """
@@ -21,12 +22,13 @@ def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
     named = {name: parameter for name, parameter in learned.items() if not name.endswith("bias")}
     inner = {name for name, parameter in named.items() if ".blocks." in name and parameter.dim() >= 2}
     inner = {name for name in inner if ".router." not in name} if optim.kind == "muon" else set()
-    kinds: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    kinds: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in learned.items():
-        kinds.setdefault((parameter.dim() >= 2, name in inner), []).append(parameter)
+        rate = rates.get(name.partition(".")[0], 1.0)
+        kinds.setdefault((parameter.dim() >= 2, name in inner, rate), []).append(parameter)
     groups: list[dict[str, Any]] = [
-        {"params": parameters, "weight_decay": optim.weight_decay if decays else 0.0, "orthogonal": orthogonal}
-        for (decays, orthogonal), parameters in kinds.items()
+        {"params": parameters, "weight_decay": optim.weight_decay if decays else 0.0, "orthogonal": orthogonal, "rate": rate}
+        for (decays, orthogonal, rate), parameters in kinds.items()
     ]
     if optim.kind == "adafactor":
         return Adafactor(groups, lr=optim.lr, beta=optim.betas[0])

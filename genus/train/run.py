@@ -40,7 +40,7 @@ __all__ = ["Phase", "train"]
 
 # A run may move, and what it reads, whose content may not change; how it is looked after and spread may.
 _FREE = frozenset(
-    {"out", "shards", "model", "train", "held_out", "micro_batch", "tensorboard"}
+    {"out", "shards", "model", "train", "held_out", "template", "micro_batch", "tensorboard"}
     | {f"recovery.{field.name}" for field in fields(RecoveryRecipe)}
     | {f"energy.{field.name}" for field in fields(Energy)}
     | {f"parallel.{field.name}" for field in fields(Parallel)}
@@ -70,6 +70,8 @@ class Phase:
     ranks: Ranks = field(default_factory=Ranks)
     unit: str = "tokens"  # what the pace counts
     whole: int = 1  # steps that are one piece of work: a run can be saved after a multiple of them alone
+    rates: Mapping[str, float] = field(default_factory=dict)  # of parts of the model, multiples of the learning rate
+    notes: Callable[[], Mapping[str, float]] = dict  # more numbers for the metrics of a step
 
     @property
     def steps(self) -> int:
@@ -97,11 +99,12 @@ class _Run:
     def __init__(self, recipe: Any, phase: Phase, device: torch.device) -> None:
         self.recipe, self.phase, self.out = recipe, phase, recipe.out
         self.ranks, guard = phase.ranks, Guard(recipe.recovery.limit)
-        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim), guard, ranks=self.ranks)
+        self.state = TrainState(phase.model, make_optimizer(phase.model, recipe.optim, phase.rates), guard, ranks=self.ranks)
         self.recovery = Recovery(recipe.recovery, recipe.every)
         self.machine = describe(device, phase.bf16) if self.ranks.first else {}
         extra = load_newest(self.out / "checkpoints", self.state) or {"position": 0, "seconds": 0.0}
         phase.loader.position, phase.loader.passed = extra["position"], extra.get("passed", 0)
+        phase.loader.more = extra.get("more", {})
         self.recovery.restore(extra.get("recovery", self.recovery.state()))
         self.seconds: float = extra["seconds"]  # spent in steps, over all starts
         self.changed = self._describe() if self.ranks.first else []
@@ -181,7 +184,7 @@ class _Run:
                 return True
             if step.number == self.state.step and step.number % phase.whole == 0:  # else there is nothing whole to save
                 stop, last = self.ranks.any(stopping()), step.number == phase.steps
-                if stop or last or _due(step.number, self.recipe.every.checkpoint):
+                if stop or last or self._is_due(step.number, self.recipe.every.checkpoint):
                     self._save()
                 if stop or last:
                     self.saver.wait()
@@ -217,14 +220,18 @@ class _Run:
 
     def _due(self, step: int) -> bool:
         every = self.recipe.every
-        return any(_due(step, interval) for interval in (every.checkpoint, every.validate, every.sample))
+        return any(self._is_due(step, interval) for interval in (every.checkpoint, every.validate, every.sample))
+
+    def _is_due(self, step: int, interval: int) -> bool:
+        """Intervals count whole pieces of work."""
+        return bool(interval) and step % (interval * self.phase.whole) == 0
 
     def _save(self) -> None:
         require_finite(self.state)
         self.curves.save()
         self.energy.save()
         loader = self.phase.loader
-        place = {"position": loader.position, "passed": loader.passed}
+        place = {"position": loader.position, "passed": loader.passed, "more": loader.more}
         extra = {**place, "seconds": self.seconds, "recovery": self.recovery.state()}
         self.saver.save(self.state, extra, self.recovery.keep(self.saver.folder, self.state.step))
 
@@ -244,6 +251,7 @@ class _Run:
             "mfu": self._mfu(self._speed(step, spent)),
             "skipped": self.state.guard.skipped,
             **_flat(step.stats),
+            **self.phase.notes(),
         }
         if not step.applied:
             record["spike"] = self.recovery.action(step)
@@ -277,13 +285,13 @@ class _Run:
         """Held-out loss and a sample, where this step is due for them and has none yet."""
         step, every = self.state.step, self.recipe.every
         ends = step in (0, self.phase.steps)
-        if (ends or _due(step, every.validate)) and self.metrics.last("validation_loss") < step:
+        if (ends or self._is_due(step, every.validate)) and self.metrics.last("validation_loss") < step:
             found = self.phase.validate()
             self.energy.save()
             if found:
                 self._write({"step": step, self.phase.unit: self._seen(), **found, **self.energy.kwh})
                 self._note_held_out(found)
-        if self.phase.sample and (ends or _due(step, every.sample)) and self.samples.last("text") < step:
+        if self.phase.sample and (ends or self._is_due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
             self.samples.write({"step": step, self.phase.unit: self._seen(), "text": text})
             line = " ".join(text.split())
@@ -317,10 +325,6 @@ def _flat(stats: Mapping[str, Tensor]) -> dict[str, float]:
         ends = {name: value} if value.dim() == 0 else {f"{name}_least": value.min(), f"{name}_most": value.max()}
         found.update({end: round(float(number), 6) for end, number in ends.items()})
     return found
-
-
-def _due(step: int, interval: int) -> bool:
-    return bool(interval) and step % interval == 0
 
 
 def _clear(out: Path) -> None:

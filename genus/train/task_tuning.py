@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from genus.core.errors import GenusError
 from genus.core.files import write_json, write_text
@@ -60,7 +60,7 @@ def tune_task(recipe: TaskTuning, restart: bool = False) -> Path:
     held_out = read_records(recipe.held_out, form) if recipe.held_out else []
     labels = _labels(recipe, learned)
     opened = open_start(recipe.model, recipe.dropout)
-    judge = _judge(recipe, opened, labels)
+    judge, tables = _judge(recipe, opened, labels)
     encoded = encode(form, learned, judge.tokenizer, judge.time)
     rights = [_right(judge, record) for record in learned]
     cut = sum(each.cut for each in encoded)
@@ -75,7 +75,7 @@ def tune_task(recipe: TaskTuning, restart: bool = False) -> Path:
         write=partial(_write, recipe, opened.family, judge, measured),
         length=lambda item: max(len(ids) for ids in item.encoded.sequences),
         family=opened.family,
-        new_rows=True,
+        tables=tables,
         facts={"model": opened.digest, "records": fingerprint([*learned, *held_out, labels])},
     )
     return tune(recipe, tuned, restart)
@@ -105,14 +105,14 @@ def task_loss(judge: Classifier, recipe: TaskTuning, ready: Ready) -> Scored:
     return Scored(loss + recipe.lm_weight * language, batch.records, stats)
 
 
-def _judge(recipe: TaskTuning, opened: Opened, labels: tuple[str, ...]) -> Classifier:
-    """The model that learns, with the marks' rows and a new head."""
+def _judge(recipe: TaskTuning, opened: Opened, labels: tuple[str, ...]) -> tuple[Classifier, dict[nn.Parameter, range]]:
+    """The model that learns, with a new head, and the tables that have rows for the marks."""
+    form, time = form_named(recipe.form), min(recipe.max_tokens or opened.context, opened.context)
+    tokenizer, tables = mark(opened.network, opened.tokenizer, recipe.seed)
     if recipe.from_scratch:
         initialise(opened.network, opened.family.init(opened.network.spec), recipe.seed)
-    form, time = form_named(recipe.form), min(recipe.max_tokens or opened.context, opened.context)
-    tokenizer = mark(opened.network, opened.family, opened.tokenizer, recipe.seed)
     scorer = Scorer.of(opened.network, len(labels), language=recipe.lm_weight > 0)
-    return Classifier(scorer, tokenizer, form, labels, recipe.labels == "numbers", time)
+    return Classifier(scorer, tokenizer, form, labels, recipe.labels == "numbers", time), tables
 
 
 def _labels(recipe: TaskTuning, records: Sequence[Record]) -> tuple[str, ...]:

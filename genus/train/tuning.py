@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from genus.core.errors import GenusError
-from genus.core.files import new_folder, sha256
+from genus.core.files import new_folder, read_json, sha256, write_json
 from genus.data.examples import Packed
 from genus.data.loader import Loader, Source
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.lora import add_lora, merge_lora
 from genus.models.lora_files import save_adapter
+from genus.models.rows import learn_only
 from genus.models.scorer import Scorer
 from genus.models.weights import load_model, save_model
+from genus.tokenizers.template import TEMPLATE_KEY
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.allocator import keep_freed_memory
 from genus.train.loop import Loss, Scored
@@ -33,7 +35,7 @@ from genus.train.run import Phase, train
 from genus.train.schedule import Pace
 from genus.train.tune_recipe import Tuning
 
-__all__ = ["Opened", "Tuned", "fingerprint", "open_start", "set_dropout", "to_torch", "tune", "write_language_model"]
+__all__ = ["Opened", "Tuned", "Work", "fingerprint", "open_start", "set_dropout", "to_torch", "tune", "write_language_model"]
 
 
 class Opened(NamedTuple):
@@ -54,7 +56,7 @@ class Opened(NamedTuple):
 class Tuned:
     """What one phase brings. `write(folder)` saves the result; `facts` must not change between starts.
 
-    Of a `family` what LoRA learns is also saved by itself, in adapter/; `new_rows` says that the table has rows of its own.
+    Where the `family` is told, what LoRA learns is also saved by itself, in adapter/.
     """
 
     model: nn.Module
@@ -66,8 +68,21 @@ class Tuned:
     sample: Callable[[], str] | None = None
     length: Callable[[Any], int] | None = None  # of an example: those about as long are computed together
     family: Family | None = None
-    new_rows: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[nn.Parameter, range] = field(default_factory=dict)  # whose rows, new tokens, learn beside LoRA
+    work: "Work | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How a phase goes that is not so many times over its examples: see run.Phase."""
+
+    loader: Any
+    pace: Any
+    unit: str
+    whole: int = 1
+    rates: Mapping[str, float] = field(default_factory=dict)
+    notes: Callable[[], Mapping[str, float]] = dict
 
 
 def open_start(folder: Path, dropout: float = 0.0) -> Opened:
@@ -104,8 +119,10 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     torch.manual_seed(recipe.seed)
     if recipe.lora.rank:
         add_lora(tuned.model, recipe.lora.parts, recipe.lora.rank, recipe.lora.alpha, recipe.lora.dropout)
+        for table, tokens in tuned.tables.items():
+            learn_only(table, tokens)
     bf16 = use_bf16(recipe.precision, device)
-    batch = min(recipe.batch, recipe.epochs * len(tuned.source))
+    work = tuned.work or _over_examples(recipe, tuned.source)
 
     def loss(examples: Any) -> Scored:
         with autocast(device, bf16):
@@ -113,32 +130,51 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
 
     phase = Phase(
         model=tuned.model.to(device).train(),
-        loader=Loader(tuned.source, batch),
+        loader=work.loader,
         prepare=partial(_micro_batches, size=recipe.micro_batch, tuned=tuned),
         loss=loss,
-        pace=Pace(batch, Ramp(), 1, recipe.epochs * len(tuned.source)),
+        pace=work.pace,
         validate=partial(_aside, tuned.model, tuned.validate),
         sample=tuned.sample,
         facts=dict(tuned.facts),
         bf16=bf16,
-        unit="examples",
+        unit=work.unit,
+        whole=work.whole,
+        rates=work.rates,
+        notes=work.notes,
     )
     train(recipe, phase, device, restart)
     if recipe.lora.rank:
         if tuned.family:
             with new_folder(recipe.out / "adapter") as folder:
-                save_adapter(folder, tuned.model, tuned.family, str(recipe.model), tuned.new_rows)
+                save_adapter(folder, tuned.model, tuned.family, str(recipe.model), bool(tuned.tables))
         merge_lora(tuned.model)
     with new_folder(recipe.out / "model") as folder:
         tuned.write(folder)
     return recipe.out / "model"
 
 
+def _over_examples(recipe: Tuning, source: Source) -> Work:
+    """So many epochs, in a new order each."""
+    batch = min(recipe.batch, recipe.epochs * len(source))
+    return Work(loader=Loader(source, batch), pace=Pace(batch, Ramp(), 1, recipe.epochs * len(source)), unit="examples")
+
+
 def write_language_model(folder: Path, opened: Opened, card: str) -> None:
     """A tuned language model as a Hugging Face folder, with its tokenizer and card."""
     save_model(folder, opened.network.eval(), opened.family, opened.tokenizer.end_of_text)
     opened.tokenizer.save(folder)
+    if opened.tokenizer.chat_template:
+        _note_template(folder, opened.tokenizer)
     (folder / "README.md").write_text(card, "utf-8")
+
+
+def _note_template(folder: Path, tokenizer: Tokenizer) -> None:
+    """Tell a folder which template its model was tuned with, and other libraries which tokens end its turns."""
+    config, path = read_json(folder / "config.json"), folder / "generation_config.json"
+    write_json(folder / "config.json", {**config, TEMPLATE_KEY: tokenizer.template_sha256})
+    ends = sorted(tokenizer.turn_ends)
+    write_json(path, {**read_json(path), "eos_token_id": ends if len(ends) > 1 else ends[0]})
 
 
 def to_torch(packed: Packed, device: torch.device) -> Tokens:

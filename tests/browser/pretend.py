@@ -230,5 +230,7 @@ def run_detail(name: str, after: int, grown: int) -> dict[str, Any]:
         metrics.append({**line, "gradient_norm": 1 + noise.random(), "tokens_per_second": 8000 + noise.gauss(0, 300)})
         if step % 40 == 0:
             metrics.append({"step": step, "tokens": step * 2048, "validation_loss": loss + 0.1})
+        if name == "early" and 200 < step <= 240:
+            metrics.append({**line, "loss": loss + (step - 200) / 20, "abandoned": 1})
     samples = [{"step": step, "text": f"{HOSTILE} We the people at {step}"} for step in range(0, steps + 1, 40)]
     return {"metrics": metrics[after:], "next": len(metrics), "logbook": LOGBOOK, "samples": samples}

@@ -170,6 +170,15 @@ def test_runs_grow_while_they_are_looked_at(open_page, pretend):
     assert page.get_by_role("heading", name="2026-11-21T10:00Z start").count() == 1
 
 
+@pytest.mark.parametrize(("run", "label"), [("early", "left behind 5.195"), ("demo", "")])
+@pytest.mark.usefixtures("pretend")
+def test_runs_show_apart_what_they_left(open_page, run, label):
+    page = open_page(f"runs/{run}")
+    page.locator(".uplot").nth(3).wait_for()
+    said = page.locator(".chart figcaption").first.inner_text()
+    assert label in said and ("left behind" in said) == bool(label)
+
+
 def test_hostile_text_is_only_text(open_page, pretend):
     """Dialogs, requests to elsewhere and policy violations fail in the fixture; here: no element came of any text."""
     made = "main :is(img, script, iframe, svg, object, embed), main [onerror], main [onload], main [href^='javascript' i]"

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import tokenizers
 import torch
 
 import genus.engine.engine
@@ -16,39 +15,16 @@ from genus.core.errors import GenusError
 from genus.engine.model import Model
 from genus.engine.sample import Row
 from genus.evaluate.perplexity import bits_per_byte
-from genus.models.families import family_named, spec_of
-from genus.models.heads import LanguageModel
-from genus.models.initialise import initialise
 from genus.tokenizers.kinds import train_kind
-from genus.tokenizers.tokenizer import Tokenizer
+from tests.engine.tiny_chat import chat_tokenizer, tiny_model
 from tests.train.tiny import WORDS
 
 LONG = "law of the people of the union " * 2
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-def tiny_model(tokenizer: Tokenizer, context: int = 128) -> Model:
-    spec = spec_of("gpt2", vocab=tokenizer.vocab, context=context, width=24, depth=2, heads=3)
-    network = LanguageModel(spec)
-    initialise(network, family_named("gpt2").init(spec), seed=0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(3)  # far from uniform, so that another prompt gives another answer
-    return Model(network, family_named("gpt2"), tokenizer)
 
 
 @pytest.fixture(scope="module")
 def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    folder = tmp_path_factory.mktemp("chat")
-    train_kind(iter(WORDS * 4), 300).save(folder)
-    backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    backend.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
-    return tiny_model(Tokenizer.load(folder))
+    return tiny_model(chat_tokenizer(tmp_path_factory.mktemp("chat")))
 
 
 @pytest.fixture(scope="module")

@@ -32,21 +32,10 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a tiny random model that can chat, as far as its form goes."""
-    import tokenizers
+    from tests.engine.tiny_chat import chat_tokenizer, tiny_model
 
-    from genus.tokenizers.kinds import train_kind
-    from genus.tokenizers.tokenizer import Tokenizer
-    from tests.engine.test_model_chat import TEMPLATE, tiny_model
-    from tests.train.tiny import WORDS
-
-    files = tmp_path_factory.mktemp("tokenizer")
-    train_kind(iter(WORDS * 4), 300).save(files)
-    backend = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
-    backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    backend.save(str(files / "tokenizer.json"))
-    (files / "chat_template.jinja").write_text(TEMPLATE)
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny_model(Tokenizer.load(files), context=512).save(folder)
+    tiny_model(chat_tokenizer(tmp_path_factory.mktemp("tokenizer")), context=512).save(folder)
     return folder
 
 

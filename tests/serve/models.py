@@ -6,7 +6,6 @@
 
 from pathlib import Path
 
-import tokenizers
 import torch
 
 from genus.engine.model import Model
@@ -15,6 +14,7 @@ from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
 from genus.tokenizers.kinds import train_kind
 from genus.tokenizers.tokenizer import Tokenizer
+from tests.engine.tiny_chat import chat_tokenizer
 from tests.train.tiny import WORDS
 
 # Tools are named only: their descriptions would make each prompt too long to be learned in seconds.
@@ -45,12 +45,7 @@ def make_models(folder: Path) -> tuple[Path, Path]:
     """The folders `plain` and `chatty` in a folder."""
     plain = train_kind(iter(WORDS * 4), 300)
     _model("llama", plain, width=24, scale=3).save(folder / "plain")
-    plain.save(folder / "tokenizer")
-    backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
-    backend.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    backend.save(str(folder / "tokenizer" / "tokenizer.json"))
-    (folder / "tokenizer" / "chat_template.jinja").write_text(TEMPLATE)
-    chatty = _model("gpt2", Tokenizer.load(folder / "tokenizer"), width=64)
+    chatty = _model("gpt2", chat_tokenizer(folder / "tokenizer", TEMPLATE), width=64)
     _learn(chatty)
     chatty.save(folder / "chatty")
     return folder / "plain", folder / "chatty"

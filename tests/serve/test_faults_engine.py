@@ -120,6 +120,9 @@ def test_f32_a_queue_that_is_full(chat_model, chat_folder):
             one = time.perf_counter()
             assert here.client.get("/health").status_code == 200
             waits.append(time.perf_counter() - one)
+        for body in (LONG | {"n": 5}, LONG | {"prompt": ["law", "people"], "best_of": 3}):  # waiting would never help
+            answer = here.post("/v1/completions", **body)
+            assert answer.status_code == 400 and "queue holds 4" in answer.json()["error"]["message"]
         assert statistics.median(waits) < 0.1
         assert counted(here, "genus:request_refused_total") == 40
         for connection in waiting:

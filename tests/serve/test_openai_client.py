@@ -385,6 +385,13 @@ def test_tools_that_the_model_calls_by_itself(client: openai.OpenAI) -> None:
     text, calls, ends = calls_of(client.chat.completions.create(**options, stream=True))
     assert (text, ends, list(calls)) == ("one law ", ["tool_calls"], [0, 1])
     assert [json.loads(call["arguments"]) for call in calls.values()] == [{"year": 17}, {"year": 18}]
+    several = client.chat.completions.create(**options)
+    alone = client.chat.completions.create(**options, parallel_tool_calls=False)
+    (call,) = alone.choices[0].message.tool_calls
+    assert (json.loads(call.function.arguments), alone.choices[0].finish_reason) == ({"year": 17}, "tool_calls")
+    assert alone.usage.completion_tokens < several.usage.completion_tokens  # the second was not even written
+    text, calls, ends = calls_of(client.chat.completions.create(**options, parallel_tool_calls=False, stream=True))
+    assert (text, ends, list(calls)) == ("one law ", ["tool_calls"], [0])
     none = client.chat.completions.create(**options, tool_choice="none", max_tokens=20).choices[0]
     assert none.message.tool_calls is None and none.finish_reason in ("stop", "length")
     bad: list[Any] = [{"role": "user", "content": "bad call"}]

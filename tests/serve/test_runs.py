@@ -59,6 +59,19 @@ def test_whether_it_still_runs(run):
     assert runs.listed()[0]["state"] == "finished"
 
 
+@pytest.mark.parametrize("left", [2, 300])  # more than what is read of the end of a file
+def test_what_a_run_left_by_going_back_is_told_apart(run, left):
+    """The page shows it faintly; the run itself is where it went back to."""
+    gone = [json.dumps({"step": 3 + each, "loss": 9.0, "abandoned": 1}) + "\n" for each in range(left)]
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(gone)
+    with (run / "samples.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 3, "text": "noise", "abandoned": 1}) + "\n")
+    told = Runs((run,)).told("first")
+    assert told["step"] == 2 and [each["step"] for each in told["samples"]] == [2]
+    assert [each.get("abandoned", 0) for each in told["metrics"]] == [0, 0] + [1] * left
+
+
 def test_damaged_files_show_what_can_be_read(run):
     (run / "metrics.jsonl").write_bytes(b"{\n\xff\xfe\n3\n" + line(5).encode())
     (run / "run.json").write_text("[]")

@@ -54,9 +54,9 @@ def recipe(base, folder, form="classification", records=None, **changes):
 
 
 def judge(base, form="choice", outputs=1, language=True):
-    model, family = load_model(base)
+    model, _ = load_model(base)
     model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()}, assign=True)
-    tokenizer = mark(model, family, Tokenizer.load(base), 0)
+    tokenizer, _ = mark(model, Tokenizer.load(base), 0)
     scorer = Scorer.of(model, outputs, language)
     scorer.score.weight.data.normal_(generator=torch.Generator().manual_seed(4))
     return Classifier(scorer, tokenizer, FORMS[form], ("a", "b", "c")[:outputs], False, 48)

@@ -77,14 +77,24 @@ describe("hostile Markdown", () => {
     }
   });
 
-  it.each(["*a ".repeat(4000), "[".repeat(8000), "`a``".repeat(4000), "> ".repeat(3000), "- ".repeat(3000), "$".repeat(9000), "_*".repeat(5000)])(
-    "is read in time (%#)",
-    (text) => {
+  it.each([
+    ["*a ", 4000],
+    ["[", 8000],
+    ["`a``", 4000],
+    ["> ", 3000],
+    ["- ", 3000],
+    ["$", 9000],
+    ["_*", 5000],
+  ])("%j many times is read in time that grows with its square at most", (part, times) => {
+    const took = (length: number) => {
       const began = performance.now();
-      htmlOf(text);
-      expect(performance.now() - began).toBeLessThan(3000);
-    },
-  );
+      htmlOf(part.repeat(length));
+      return performance.now() - began;
+    };
+    took(times / 10);
+    const quarter = took(times / 4);
+    expect(took(times)).toBeLessThan(40 * quarter + 500); // 16 is a square, 64 a cube; the rest is noise
+  });
 });
 
 describe("maths", () => {
@@ -111,11 +121,9 @@ describe("maths", () => {
   });
 
   it("ends a macro bomb, and forgets macros between formulas", () => {
-    const began = performance.now();
-    mathml("\\def\\a{\\a\\a}\\a", false);
+    expect(mathml("\\def\\a{\\a\\a}\\a", false)).toContain("Too many expansions");
     mathml("\\gdef\\b{b}\\b", false);
-    mathml("x".repeat(100_000), false);
-    expect(performance.now() - began).toBeLessThan(2000);
+    expect(mathml("x".repeat(100_000), false)).toBe("x".repeat(100_000)); // unread
     expect(mathml("\\b", false)).toContain("<mtext>\\b</mtext>");
   });
 

@@ -11,13 +11,18 @@ const METRICS = [
 ];
 
 describe("columnsOf", () => {
-  it("aligns lines of one step and leaves out what the run left", () => {
+  it("aligns lines of one step and keeps what the run left apart", () => {
     expect(columnsOf(METRICS, "step", ["loss", "validation_loss"])).toEqual([
       [0, 1, 2],
       [null, 7, null],
       [8, null, 6],
     ]);
     expect(columnsOf(METRICS, "tokens", ["lr"])).toEqual([[100, 200], [0.1, 0.2]]);
+    expect(columnsOf(METRICS, "step", ["loss", "left"])).toEqual([
+      [1, 3],
+      [7, null],
+      [null, 99],
+    ]);
   });
 });
 

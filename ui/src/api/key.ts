@@ -4,8 +4,14 @@ import { signal } from "@preact/signals";
 
 const NAME = "genus.key";
 
-/** The question that is open, if one is: why it is asked, and what to call with the answer. */
-export const keyQuestion = signal<{ reason: string; answer: (key: string | null) => void } | null>(null);
+/** Why a key is asked for, and what to call with the answer; only its first counts. */
+export interface KeyQuestion {
+  reason: string;
+  answer: (key: string | null) => void;
+}
+
+/** The question that is open, if one is. */
+export const keyQuestion = signal<KeyQuestion | null>(null);
 
 let asked: Promise<string | null> | null = null;
 
@@ -26,12 +32,14 @@ export function takeKeyFromAddress(): void {
 export function askForKey(reason: string): Promise<string | null> {
   asked ??= new Promise<string | null>((resolve) => {
     const answer = (key: string | null) => {
+      if (keyQuestion.value !== question) return;
       if (key !== null) sessionStorage.setItem(NAME, key);
       keyQuestion.value = null;
       asked = null;
       resolve(key);
     };
-    keyQuestion.value = { reason, answer };
+    const question = { reason, answer };
+    keyQuestion.value = question;
   });
   return asked;
 }

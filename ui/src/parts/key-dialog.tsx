@@ -1,27 +1,33 @@
 /** Asks for the API key, above whatever page was asking. */
 
-import { useEffect, useRef } from "preact/hooks";
-import { keyQuestion } from "../api/key";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { type KeyQuestion, keyQuestion } from "../api/key";
 
 export function KeyDialog() {
-  const dialog = useRef<HTMLDialogElement>(null);
   const question = keyQuestion.value;
-  useEffect(() => {
-    if (question && !dialog.current?.open) dialog.current?.showModal();
-    if (!question) dialog.current?.close();
-  }, [question]);
+  return question && <Asking key={question} question={question} />;
+}
+
+/** A dialog for each question: what is typed, or the event of closing the last, cannot answer the next. */
+function Asking({ question }: { question: KeyQuestion }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useLayoutEffect(() => {
+    const shown = dialog.current!;
+    shown.showModal();
+    return () => shown.close();
+  }, []);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const field = (event.currentTarget as HTMLFormElement).elements.namedItem("key") as HTMLInputElement;
     const key = field.value.trim();
     field.value = "";
-    if (key) question?.answer(key);
+    if (key) question.answer(key);
   };
   return (
-    <dialog ref={dialog} aria-labelledby="key-heading" onClose={() => keyQuestion.value?.answer(null)}>
+    <dialog ref={dialog} aria-labelledby="key-heading" onClose={() => question.answer(null)}>
       <form onSubmit={submit}>
         <h2 id="key-heading">API key</h2>
-        <p role="alert">{question?.reason}</p>
+        <p role="alert">{question.reason}</p>
         <label class="field">
           <span>Key</span>
           <input name="key" type="password" autocomplete="off" spellcheck={false} required />

@@ -12,6 +12,8 @@ export interface Curve {
   colour: string;
   width?: number;
   points?: boolean;
+  /** In dashes, and with a gap where it has no value. */
+  broken?: boolean;
 }
 
 interface Props {
@@ -106,7 +108,8 @@ function optionsOf(box: HTMLElement, props: Props, look: (at: number | null) => 
         label: curve.label,
         stroke: colourOf(box, `--${curve.colour}`),
         width: curve.width ?? 1.5,
-        spanGaps: true,
+        spanGaps: !curve.broken,
+        dash: curve.broken ? [4, 4] : undefined,
         points: { show: curve.points ?? false, size: 5 },
       })),
     ],

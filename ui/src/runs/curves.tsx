@@ -4,11 +4,18 @@ import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import type { Metric } from "../api/runs";
 import { kept } from "../parts/kept";
-import { Chart } from "./chart";
+import { Chart, type Curve } from "./chart";
 import { type Axis, type Columns, columnsOf, type Field, smoothed } from "./columns";
 
 const axis = kept<Axis>("runs.axis", "step");
 const logarithmic = signal(false);
+
+const LOSSES: Curve[] = [
+  { label: "each step", colour: "faint", width: 1 },
+  { label: "training", colour: "accent", width: 2 },
+  { label: "validation", colour: "warm", width: 2, points: true },
+];
+const LEFT: Curve = { label: "left behind", colour: "faint", width: 1.5, broken: true };
 
 const SMALL: { title: string; field: Field; unit: string }[] = [
   { title: "Learning rate", field: "lr", unit: "" },
@@ -42,11 +49,7 @@ export function Curves({ metrics }: { metrics: Metric[] }) {
         height={300}
         logarithmic={logarithmic.value}
         data={losses}
-        curves={[
-          { label: "each step", colour: "faint", width: 1 },
-          { label: "training", colour: "accent", width: 2 },
-          { label: "validation", colour: "warm", width: 2, points: true },
-        ]}
+        curves={losses.length > 4 ? [...LOSSES, LEFT] : LOSSES}
       />
       <div class="small-charts">
         {SMALL.map((chart) => <SmallChart key={chart.field} {...chart} metrics={metrics} x={x} />)}
@@ -63,8 +66,9 @@ function SmallChart({ title, field, unit, metrics, x }: (typeof SMALL)[number] &
 }
 
 function lossesOf(metrics: Metric[], over: Axis): Columns {
-  const [places, training, validation] = columnsOf(metrics, over, ["loss", "validation_loss"]);
-  return [places, training, smoothed(training), validation];
+  const [places, training, validation, left] = columnsOf(metrics, over, ["loss", "validation_loss", "left"]);
+  const losses: Columns = [places, training, smoothed(training), validation];
+  return left.some((value) => value !== null) ? [...losses, left] : losses;
 }
 
 function Spikes({ metrics }: { metrics: Metric[] }) {
