@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from genus.engine.model import Model, load
     from genus.engine.request import Request
     from genus.engine.sampling import Sampling
+    from genus.tasks.classifier import load_classifier
 
-__all__ = ["Engine", "GenusError", "Model", "Request", "Sampling", "load"]
+__all__ = ["Engine", "GenusError", "Model", "Request", "Sampling", "load", "load_classifier"]
 
 _HOMES = {
     "Engine": "genus.engine.engine",
@@ -25,6 +26,7 @@ _HOMES = {
     "Request": "genus.engine.request",
     "Sampling": "genus.engine.sampling",
     "load": "genus.engine.model",
+    "load_classifier": "genus.tasks.classifier",
 }
 
 

@@ -75,6 +75,7 @@ Made with Genus. It has learned what these labellers preferred, which is not wha
         loss=loss,
         validate=lambda: _validate(loss, prepare, held_out),
         write=lambda folder: write_language_model(folder, opened, card),
+        family=opened.family,
         facts={"start": opened.digest, "pairs": fingerprint(pair[:2] for pair in learned)},
     )
     return tune(recipe, tuned, restart)

@@ -52,6 +52,7 @@ Made with Genus.
         validate=collector.look,
         write=lambda folder: write_language_model(folder, opened, card),
         sample=lambda: collector.last,
+        family=opened.family,
         facts={"start": opened.digest},
         work=Work(
             loader=Lessons(collector, recipe),

@@ -52,6 +52,7 @@ def train_reward(recipe: Reward, restart: bool = False) -> Path:
         loss=partial(_loss, scorer),
         validate=partial(_validate, scorer, held_out),
         write=partial(_write, recipe, opened, scorer, (learned, held_out)),
+        family=opened.family,
         facts={"start": opened.digest, "comparisons": fingerprint(learned)},
     )
     return tune(recipe, tuned, restart)

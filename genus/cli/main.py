@@ -27,6 +27,7 @@ STAGES = {
     "tokenizer": "Learn a vocabulary from a corpus.",
     "shards": "Turn a corpus into memory-mapped tokens.",
     "pretrain": "Train a model from random weights on shards.",
+    "tune": "Tune a model on a task: classification, entailment, similarity or choice.",
     "instruct": "Make instructions, with answers, of a corpus.",
     "sft": "Tune a model on conversations, on the answers alone.",
     "judge": "Let a program rank a model's answers, or compare several models.",

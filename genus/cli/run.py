@@ -21,6 +21,7 @@ Changes = dict[str, dict[str, Any]]  # stage -> fields that win over its recipe
 
 _TRAINS = (
     "pretrain",
+    "tune",
     "sft",
     "reward",
     "dpo",

@@ -17,6 +17,7 @@ class Rule(ABC):
 
     theirs: str
     ours: tuple[str, ...]
+    transposed = False  # whether theirs has the inputs before the outputs
 
     @abstractmethod
     def load(self, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
@@ -48,6 +49,8 @@ class Rename(Rule):
 class Transpose(Rename):
     """Theirs is [..., in, out] (a Conv1D), ours [..., out, in]. A square one hides a forgotten rule: parity tests do not."""
 
+    transposed = True
+
     def load(self, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
         return (tensor.mT,)
 
@@ -61,6 +64,7 @@ class FusedInThirds(Rule):
 
     theirs: str
     ours: tuple[str, ...]
+    transposed = True
 
     def load(self, spec: DecoderSpec, tensor: Tensor) -> Sequence[Tensor]:
         return [part.t() if part.dim() == 2 else part for part in tensor.chunk(3, dim=-1)]

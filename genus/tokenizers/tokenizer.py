@@ -50,6 +50,8 @@ class Tokenizer:
             raise GenusError(f"tokenizer.json has the id {self.vocab - 1}, which no model has; download the tokenizer again")
         self.end_of_text: int | None = ids.get(self._end_token(ids))
         """The id that ends a document, if the tokenizer has one."""
+        self.pad: int | None = ids.get(str(_content(self._config.get("pad_token"))))
+        """The id that fills rows up for other libraries, if the tokenizer names one."""
         self.start: tuple[int, ...] = self._read_start(ids)
         """The ids that a model of this tokenizer expects before a document: LLaMA's <s>, OPT's </s>; mostly none."""
         self.sha256: str = hashlib.sha256(files["tokenizer.json"]).hexdigest()
@@ -74,6 +76,16 @@ class Tokenizer:
         """Write the files that it was made from into `folder`, each whole or not at all."""
         for name, content in self._files.items():
             write_bytes(folder / name, content)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The content of each file that `save` writes."""
+        return dict(self._files)
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token as its files spell it; None where there is none."""
+        found: int | None = self._backend.token_to_id(token)
+        return found
 
     def check_rows(self, rows: int, where: str) -> None:
         """Raise GenusError when a table of `rows` rows, that of the model `where`, is too small for this vocabulary."""

@@ -18,16 +18,18 @@ _CPU_ROWS = 256  # tokens of a chunk; at a vocabulary of 8,192 its logits are 8 
 _LOGITS = 2**27  # of a chunk elsewhere: 512 MiB
 
 
-def cross_entropy(read: Readout, targets: Tensor, z_loss: float = 0.0, chunk: int = 0) -> tuple[Tensor, Tensor]:
+def cross_entropy(
+    read: Readout, targets: Tensor, z_loss: float = 0.0, chunk: int = 0, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Sums over targets (tokens,) of -log p(target), in nats, and of `z_loss` * log(Z)^2, which has no gradient of its own.
 
     The gradient of the first sum is that of both, so that the loss that is reported stays the cross-entropy (PaLM, arXiv
     2204.02311, section 5). Logits are fp32, their products in autocast's dtype. `chunk` is how many tokens' logits are made
-    at once; 0 is what suits the device.
+    at once; 0 is what suits the device. `weights` (tokens,), which learn nothing, weigh each target; none are 1.
     """
     wanted = torch.is_grad_enabled() and (read.hidden.requires_grad or read.table.requires_grad)
     chunk = chunk or chunk_rows(read.hidden.device.type, len(read.table))
-    sums: tuple[Tensor, Tensor] = _CrossEntropy.apply(*read, targets, z_loss, wanted, chunk)
+    sums: tuple[Tensor, Tensor] = _CrossEntropy.apply(*read, targets, weights, z_loss, wanted, chunk)
     return sums
 
 
@@ -39,16 +41,17 @@ def chunk_rows(device: str, vocab: int) -> int:
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
-        hidden, table, bias, scale, targets, z_loss, wanted, rows = inputs
+        hidden, table, bias, scale, targets, weights, z_loss, wanted, rows = inputs
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        losses, slopes = [], [None if part is None or not wanted else torch.zeros_like(part) for part in inputs[:3]]
+        losses, slopes = [], [_slope(part) if wanted else None for part in inputs[:3]]
         with torch.autocast(kind, enabled=False):
             narrow = table.to(dtype)
             for first in range(0, len(hidden), rows):
                 chunk = slice(first, first + rows)
                 part = hidden[chunk].to(dtype)
-                loss, slope = _chunk(_logits(part, narrow, bias, scale), targets[chunk, None], z_loss)
+                weight = None if weights is None else weights[chunk, None].float()
+                loss, slope = _chunk(_logits(part, narrow, bias, scale), targets[chunk, None], weight, z_loss)
                 losses.append(loss)
                 if wanted:
                     _add(slopes, chunk, slope.mul_(scale) if scale != 1 else slope, (part, narrow))
@@ -61,7 +64,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *by: Tensor) -> tuple[Tensor | None, ...]:
         slopes = [None if slope is None else slope * by[0] for slope in ctx.saved_tensors]
-        return (*slopes, None, None, None, None, None)
+        return (*slopes, None, None, None, None, None, None)
 
 
 def _logits(hidden: Tensor, table: Tensor, bias: Tensor | None, scale: float) -> Tensor:
@@ -70,16 +73,23 @@ def _logits(hidden: Tensor, table: Tensor, bias: Tensor | None, scale: float) ->
     return logits if scale == 1 else logits.mul_(scale)
 
 
-def _chunk(logits: Tensor, targets: Tensor, z_loss: float) -> tuple[Tensor, Tensor]:
+def _chunk(logits: Tensor, targets: Tensor, weight: Tensor | None, z_loss: float) -> tuple[Tensor, Tensor]:
     """Both sums over (rows, vocab) and (rows, 1), as one tensor; and their slope by the logits, in the logits' place."""
+    ones: Tensor | float = 1.0 if weight is None else weight
     logs = F.log_softmax(logits, -1)
     said = logs.gather(1, targets)
     log_z = logits.gather(1, targets) - said
-    sums = torch.stack((-said.sum(), z_loss * log_z.square().sum()))
+    sums = torch.stack((-(said * ones).sum(), z_loss * (log_z.square() * ones).sum()))
     slope = torch.exp(logs, out=logits)
     if z_loss:
         slope *= 1 + 2 * z_loss * log_z
-    return sums, slope.scatter_add_(1, targets, slope.new_full(targets.shape, -1.0))
+    slope.scatter_add_(1, targets, slope.new_full(targets.shape, -1.0))
+    return sums, slope if weight is None else slope.mul_(weight)
+
+
+def _slope(part: Tensor | None) -> Tensor | None:
+    """Where the gradient of an input gathers; none for what stands still, such as a table beside LoRA."""
+    return torch.zeros_like(part) if part is not None and part.requires_grad else None
 
 
 def _add(slopes: list[Tensor | None], chunk: slice, slope: Tensor, product: tuple[Tensor, Tensor]) -> None:
@@ -87,11 +97,11 @@ def _add(slopes: list[Tensor | None], chunk: slice, slope: Tensor, product: tupl
     by_hidden, by_table, by_bias = slopes
     hidden, table = product
     narrow = slope.to(table.dtype)
-    assert by_hidden is not None and by_table is not None
-    by_hidden[chunk] = narrow @ table
-    if by_table.dtype == narrow.dtype:
+    if by_hidden is not None:
+        by_hidden[chunk] = narrow @ table
+    if by_table is not None and by_table.dtype == narrow.dtype:
         by_table.addmm_(narrow.T, hidden)
-    else:
+    elif by_table is not None:
         by_table += narrow.T @ hidden  # rows of a chunk are summed in fp32 by the product, chunks here
     if by_bias is not None:
         by_bias += slope.sum(0)

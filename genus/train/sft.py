@@ -77,6 +77,7 @@ def sft(recipe: Sft, sampler: Sampler | None = None, restart: bool = False) -> P
         validate=lambda: _held_out_loss(opened, held_out.examples, recipe.micro_batch, device),
         write=write,
         sample=None if sampler is None else lambda: sampler(opened, (held_out.chats or train.chats)[0]),
+        family=opened.family,
         facts={**facts, "model_sha256": opened.digest},
         tables=tables,
     )

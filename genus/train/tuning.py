@@ -20,6 +20,7 @@ from genus.data.loader import Loader, Source
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
 from genus.models.lora import add_lora, merge_lora
+from genus.models.lora_files import save_adapter
 from genus.models.rows import learn_only
 from genus.models.scorer import Scorer
 from genus.models.weights import load_model, save_model
@@ -53,7 +54,10 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What one phase brings. `write(folder)` saves the result; `facts` must not change between starts."""
+    """What one phase brings. `write(folder)` saves the result; `facts` must not change between starts.
+
+    Where the `family` is told, what LoRA learns is also saved by itself, in adapter/.
+    """
 
     model: nn.Module
     source: Source
@@ -62,6 +66,8 @@ class Tuned:
     validate: Callable[[], Mapping[str, float]]
     write: Callable[[Path], None]
     sample: Callable[[], str] | None = None
+    length: Callable[[Any], int] | None = None  # of an example: those about as long are computed together
+    family: Family | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[nn.Parameter, range] = field(default_factory=dict)  # whose rows, new tokens, learn beside LoRA
     work: "Work | None" = None
@@ -125,7 +131,7 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     phase = Phase(
         model=tuned.model.to(device).train(),
         loader=work.loader,
-        prepare=partial(_micro_batches, size=recipe.micro_batch, prepare=tuned.prepare),
+        prepare=partial(_micro_batches, size=recipe.micro_batch, tuned=tuned),
         loss=loss,
         pace=work.pace,
         validate=partial(_aside, tuned.model, tuned.validate),
@@ -139,6 +145,9 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     )
     train(recipe, phase, device, restart)
     if recipe.lora.rank:
+        if tuned.family:
+            with new_folder(recipe.out / "adapter") as folder:
+                save_adapter(folder, tuned.model, tuned.family, str(recipe.model), bool(tuned.tables))
         merge_lora(tuned.model)
     with new_folder(recipe.out / "model") as folder:
         tuned.write(folder)
@@ -197,8 +206,10 @@ def fingerprint(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def _micro_batches(batch: Sequence[Any], size: int, prepare: Callable[[list[Any]], Any]) -> list[Any]:
-    return [prepare(list(batch[first : first + size])) for first in range(0, len(batch), size)]
+def _micro_batches(batch: Sequence[Any], size: int, tuned: Tuned) -> list[Any]:
+    """The examples of a step, cut up; their order there is free, as the step adds all of them up."""
+    ordered = sorted(batch, key=tuned.length) if tuned.length else list(batch)
+    return [tuned.prepare(ordered[first : first + size]) for first in range(0, len(ordered), size)]
 
 
 @torch.no_grad()

@@ -72,3 +72,33 @@ def test_no_tensor_is_as_large_as_all_logits(monkeypatch):
     with Sizes():
         cross_entropy(read, targets)[0].backward()
     assert Sizes.largest <= 53 * 16  # the table, whose gradient has to be
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.1])
+def test_weights_weigh_sums_and_gradients(monkeypatch, z_loss):
+    monkeypatch.setattr(module, "_CPU_ROWS", 5)
+    weights = torch.rand(37, generator=torch.Generator().manual_seed(2))
+    read, leaves, targets = some_readout(0.5)
+    loss, z = cross_entropy(read, targets, z_loss, weights=weights)
+    loss.backward()
+    ours = [leaf.grad for leaf in leaves]
+    read, leaves, targets = some_readout(0.5)
+    logits = F.linear(read.hidden, read.table, read.bias) * 0.5
+    plain = (F.cross_entropy(logits, targets, reduction="none") * weights).sum()
+    squares = z_loss * (logits.logsumexp(-1).square() * weights).sum()
+    (plain + squares).backward()
+    torch.testing.assert_close(torch.stack((loss, z)), torch.stack((plain, squares)))
+    for mine, leaf in zip(ours, leaves, strict=True):
+        torch.testing.assert_close(mine, leaf.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("still", [0, 1, 2])
+def test_what_stands_still_gets_no_gradient_and_changes_no_other(still):
+    read, leaves, targets = some_readout()
+    cross_entropy(read, targets)[0].backward()
+    whole = [leaf.grad for leaf in leaves]
+    read, leaves, targets = some_readout()
+    leaves[still].requires_grad_(False)
+    cross_entropy(read, targets)[0].backward()
+    for number, leaf in enumerate(leaves):
+        assert leaf.grad is None if number == still else torch.equal(leaf.grad, whole[number])
