@@ -28,7 +28,7 @@ def inspect(
 
     ```sh
     genus inspect chats.jsonl --model runs/demo/model --example 3
-    genus inspect recipes/palms/1-sft.toml
+    genus inspect recipes/palms/2-sft.toml
     genus inspect runs/demo/shards --example 7 --context 256
     ```
 
@@ -52,9 +52,13 @@ def inspect(
 
     if data.suffix == ".toml":
         from genus.cli.doctor import stage_recipe
+        from genus.evaluate.doctor import FILES
 
-        recipe = stage_recipe(data)[1]
-        data, model, template = recipe.train[0], recipe.model, getattr(recipe, "template", None)
+        stage, recipe = stage_recipe(data)
+        if stage not in FILES:
+            raise GenusError(f"{data} is for {stage}; name a recipe of {', '.join(FILES)}, or a file and --model")
+        data, model = Path(getattr(recipe, FILES[stage].field)[0]), recipe.model
+        template = getattr(recipe, "template", None)
         context = context or recipe.max_tokens
     if data.is_dir():
         _show(inspect_shards(data, split, example, context or 256), 1)

@@ -1,6 +1,6 @@
 """A recipe examined before it costs anything: what breaks training quietly is found in its files and its model.
 
-Each check gives findings of one line. A stage is added by its reader in READERS; its recipes have `model` and `train`.
+Each check gives findings of one line. A stage is added to FILES; its recipe is one of train/tune_recipe.py's.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from genus.align.compared import find_comparisons, split_by_prompt
 from genus.core.errors import GenusError
 from genus.core.files import read_json
 from genus.data.chats import Chat, read_chats
@@ -19,16 +20,37 @@ from genus.engine.model import Model
 from genus.tokenizers.template import read_template, template_warning
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.guard import Guard
-from genus.train.inspect import compared
+from genus.train.inspect import answers_of, compared
 from genus.train.loop import Step, TrainState, train_steps
 from genus.train.losses import next_token
 from genus.train.sft import prepared, read_split, rows_of
 from genus.train.tuning import Opened, set_dropout, to_torch
 
-__all__ = ["READERS", "Finding", "examine"]
+__all__ = ["FILES", "Files", "Finding", "examine"]
 
-READERS: dict[str, Callable[[Path, list[str]], list[Chat]]] = {"sft": read_chats, "reward": compared, "dpo": compared}
-"""How the files of each stage are read, as chats; what is wrong with a record goes into the list."""
+
+class Files(NamedTuple):
+    """The fields of a stage's recipe that name its files and the share that is held out, and how its files are read."""
+
+    field: str
+    share: str
+    read: Callable[[Any, list[str]], list[Chat]]
+    split: Callable[[Any, list[Chat]], tuple[list[Chat], list[Chat]]]
+    too_long: str  # what becomes of long examples, where the recipe does not say
+
+
+def _compared(source: str, wrong: list[str]) -> list[Chat]:
+    return compared(Path(source), wrong) if Path(source).suffix in _TEXT else answers_of(find_comparisons([source]))
+
+
+def _by_prompt(recipe: Any, chats: Any) -> Any:
+    return split_by_prompt(chats, recipe.share, recipe.seed)
+
+
+_TEXT = (".jsonl", ".json", ".gz")  # else a store
+_COMPARED = Files("comparisons", "share", _compared, _by_prompt, "skip")
+FILES = {"sft": Files("train", "held_out_share", read_chats, read_split, "refuse"), "reward": _COMPARED, "dpo": _COMPARED}
+"""The stages that are examined. What is wrong with a record goes into the reader's list."""
 
 _TRIED = 4  # examples that the model computes
 _SAID = 12  # tokens that it says
@@ -48,6 +70,7 @@ class Case:
     """A recipe with its files read and its model opened."""
 
     recipe: Any
+    files: Files
     opened: Opened
     train: list[Chat]
     held_out: list[Chat]
@@ -72,12 +95,14 @@ class Case:
 
 def examine(stage: str, recipe: Any) -> Iterator[Finding]:
     """Every finding about a recipe, one by one; those that need tokens only where there are some."""
-    if stage not in READERS:
-        raise GenusError(f"doctor knows no {stage}; it examines {', '.join(READERS)}")
+    if stage not in FILES:
+        raise GenusError(f"doctor does not know {stage} yet; it examines {', '.join(FILES)}")
+    files = FILES[stage]
     wrong: list[str] = []
-    train, held_out = ([chat for path in paths for chat in READERS[stage](path, wrong)] for paths in _paths(recipe))
-    if not held_out and getattr(recipe, "held_out_share", None):
-        train, held_out = read_split(recipe, train)
+    sources = (getattr(recipe, files.field), recipe.held_out)
+    train, held_out = ([chat for source in each for chat in files.read(source, wrong)] for each in sources)
+    if not held_out and getattr(recipe, files.share):
+        train, held_out = files.split(recipe, train)
     yield from _records(recipe, train, wrong)
     yield from _duplicates(train, held_out)
     try:
@@ -85,7 +110,7 @@ def examine(stage: str, recipe: Any) -> Iterator[Finding]:
     except GenusError as error:
         yield Finding("error", "template", str(error))
         return
-    case = Case(recipe, opened, train, held_out, wrong)
+    case = Case(recipe, files, opened, train, held_out, wrong)
     for chat in train:
         try:
             case.examples.append(encode_chat(opened.tokenizer, chat))
@@ -93,10 +118,6 @@ def examine(stage: str, recipe: Any) -> Iterator[Finding]:
             case.unfit.append(str(error))
     for check in (_template, _encoded, _starts, _ends, _padding, _lengths, _accumulation, _cache):
         yield from check(case)
-
-
-def _paths(recipe: Any) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    return recipe.train, getattr(recipe, "held_out", ())
 
 
 def _records(recipe: Any, train: list[Chat], wrong: list[str]) -> Iterator[Finding]:
@@ -118,15 +139,17 @@ def _duplicates(train: list[Chat], held_out: list[Chat]) -> Iterator[Finding]:
     both = [chat for chat in held_out if _key(chat) in seen]
     same = [chat for chat in held_out if _key(chat)[0] in asked]
     if both:
-        first = f"{both[0].place} is {seen[_key(both[0])].place}"
-        yield Finding("error", "held out", f"{len(both):,} examples are trained on too, so {first}; take them out of one")
+        first = f"{both[0].place}, which is {seen[_key(both[0])].place}"
+        yield Finding(
+            "error", "held out", f"{len(both):,} examples are trained on too, such as {first}; take them out of one"
+        )
     elif same:
         text = f"{len(same):,} prompts are trained on too, such as that of {same[0].place}; the loss there says little"
         yield Finding("warning", "held out", text)
     elif held_out:
         yield Finding("ok", "held out", f"none of {len(held_out):,} is trained on")
     else:
-        yield Finding("warning", "held out", "nothing is, so over-fitting will not show; set held_out or held_out_share")
+        yield Finding("warning", "held out", "nothing is, so over-fitting will not show; set held_out, or a share")
     if twice := len(train) - len(seen):
         text = f"{twice:,} of {len(train):,} repeat another and count twice; take them out unless that is meant"
         yield Finding("warning", "duplicates", text)
@@ -224,7 +247,7 @@ def _padding(case: Case) -> Iterator[Finding]:
 def _lengths(case: Case) -> Iterator[Finding]:
     lengths = [len(each.tokens) for each in case.examples]
     long = sum(length > case.limit for length in lengths)
-    how = getattr(case.recipe, "too_long", "cut")
+    how = getattr(case.recipe, "too_long", case.files.too_long)
     if long:
         level: Literal["warning", "error"] = "error" if how == "refuse" else "warning"
         step = {"refuse": "shorten them, or set too_long = cut or skip", "cut": "they are cut", "skip": "they are left out"}[

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from genus.core.errors import GenusError
 from genus.data.chats import Chat, read_chats
-from genus.data.comparisons import read_comparisons
+from genus.data.comparisons import Comparison, read_comparisons
 from genus.data.encoding import encode_chat
 from genus.data.shards import open_shards
 from genus.models.weights import read_spec
 from genus.tokenizers.template import give_template, read_template
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["Shown", "Subject", "compared", "counts", "inspect_file", "inspect_shards", "pieces", "totals"]
+__all__ = ["Shown", "Subject", "answers_of", "compared", "counts", "inspect_file", "inspect_shards", "pieces", "totals"]
 
 
 class Shown(NamedTuple):
@@ -61,6 +61,11 @@ def compared(path: Path, wrong: list[str]) -> list[Chat]:
     if not comparisons and any("the record has fields" in each for each in noted):
         return []
     wrong += noted
+    return answers_of(comparisons)
+
+
+def answers_of(comparisons: Sequence[Comparison]) -> list[Chat]:
+    """Each answer as a chat of its own."""
     return [
         Chat(comparison.prompt, answer, f"{comparison.place}, answer {number}, rank {rank}")
         for comparison in comparisons

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from genus.align.recipe import Dpo, Reward
 from genus.cli import main as cli
 from genus.core.recipe import as_dict
 from genus.evaluate.doctor import examine
@@ -60,7 +61,7 @@ def test_records_that_cannot_be_used(diagnose):
 def test_held_out_examples_that_are_trained_on(diagnose, tmp_path):
     same = [ask("WHO? ", "The  people")]
     held_out = (write(tmp_path / "held.jsonl", [*OTHER, *same]),)
-    assert level_and(diagnose(held_out=held_out), "held out", "1 examples are trained on too, so") == "error"
+    assert level_and(diagnose(held_out=held_out), "held out", "1 examples are trained on too, such as") == "error"
     held_out = (write(tmp_path / "held.jsonl", [*OTHER, ask("Who?", "nobody")]),)
     assert level_and(diagnose(held_out=held_out), "held out", "1 prompts are trained on too") == "warning"
     assert level_and(diagnose(held_out=()), "held out", "nothing is") == "warning"
@@ -178,3 +179,18 @@ def test_the_command(base, tmp_path, capsys):
     assert cli._run(["doctor", str(recipe.rename(tmp_path / "what.toml"))]) == 1
     assert "does not say by its name which stage" in capsys.readouterr().err
     assert Path(tmp_path / "run").exists() is False
+
+
+@pytest.mark.parametrize("kind", [Reward, Dpo])
+def test_recipes_of_comparisons(base, tmp_path, kind):
+    """Their files, their fields: and what contradicts itself in them."""
+    ranked = [{"prompt": f"the {n}", "answers": ["people", "law", "no"], "ranks": [1, 2, 2]} for n in range(12)]
+    recipe = kind(model=base, comparisons=(str(write(tmp_path / "pairs.jsonl", ranked)),), out=tmp_path / "run", share=0.3)
+    found = {finding.check: (finding.level, finding.text) for finding in examine(kind.__name__.lower(), recipe)}
+    assert set(found) == CHECKS
+    assert {level for level, _ in found.values()} == {"ok"}
+    write(tmp_path / "pairs.jsonl", [*ranked, {**ranked[0], "ranks": [1]}, {**ranked[0], "prompt": "law " * 90}])
+    found = {finding.check: (finding.level, finding.text) for finding in examine(kind.__name__.lower(), recipe)}
+    assert level_and(found, "records", "1 cannot be used") == "error"
+    assert level_and(found, "records", "line 13: ranks has 1 for 3 answers") == "error"
+    assert level_and(found, "length", "longer than 96 tokens; they are left out") == "warning"
