@@ -165,7 +165,8 @@ class Feedback:
         rows = tables.demonstrations
         with self.store.write() as connection:
             if connection.execute(select(rows.c.id).where(rows.c.digest == digest)).first() is None:
-                values = {**said._asdict(), "digest": digest, "guideline": guideline, "created": time.time()}
+                told = {"prompt": said.prompt, "answer": said.answer, "labeller": said.labeller}
+                values = {**told, "digest": digest, "guideline": guideline, "created": time.time()}
                 connection.execute(insert(rows).values(**values))
 
     def demonstrated(self, labeller: str) -> int:
