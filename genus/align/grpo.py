@@ -125,7 +125,7 @@ class _Collector:
             raise GenusError(f"the model's context of {self.opened.context} tokens is too short for a sum")
         temperature = 0.0 if greedy else self.recipe.temperature
         network, family = self.opened.network, self.opened.family
-        return roll_out(network, family, asked, most=self.recipe.answer_tokens, temperature=temperature, seed=seed, n=n)
+        return roll_out((network, family), asked, most=self.recipe.answer_tokens, temperature=temperature, seed=seed, n=n)
 
     def _scores(self, problems: Sequence[Problem], episodes: Sequence[Episode], n: int) -> Tensor:
         decode = self.opened.tokenizer.decode

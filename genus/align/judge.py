@@ -67,7 +67,7 @@ def _likeness(topic: str, word: str) -> float:
 def _answers(recipe: Judge, opened: Opened, prompts: Sequence[Prompt], n: int) -> list[Episode]:
     asked = encode_prompts(prompts, opened.tokenizer, opened.context - recipe.answer_tokens - 1)
     how = {"most": recipe.answer_tokens, "temperature": recipe.temperature, "seed": recipe.seed, "n": n}
-    return roll_out(opened.network, opened.family, asked, **how)  # type: ignore[arg-type]
+    return roll_out((opened.network, opened.family), asked, **how)  # type: ignore[arg-type]
 
 
 def _score(opened: Opened, episode: Episode, known: Collection[str]) -> tuple[str, float]:

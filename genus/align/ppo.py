@@ -258,7 +258,7 @@ class _Collector:
 
     def _roll(self, asked: Sequence[Asked], seed: int) -> list[Episode]:
         how = {"most": self.recipe.answer_tokens, "temperature": self.recipe.temperature}
-        return roll_out(self.policy, self.fixed.opened.family, asked, **how, seed=seed)  # type: ignore[arg-type]
+        return roll_out((self.policy, self.fixed.opened.family), asked, **how, seed=seed)  # type: ignore[arg-type]
 
     def _scores(self, episodes: Sequence[Episode], raw: bool = False) -> Tensor:
         """The reward of each answer, unless `raw` shifted and scaled, and less where it did not end."""

@@ -64,9 +64,10 @@ def encode_prompts(prompts: Sequence[Prompt], tokenizer: Tokenizer, most: int) -
 
 
 def roll_out(
-    policy: LanguageModel, family: Family, asked: Sequence[Asked], *, most: int, temperature: float, seed: int, n: int = 1
+    opened: tuple[LanguageModel, Family], asked: Sequence[Asked], *, most: int, temperature: float, seed: int, n: int = 1
 ) -> list[Episode]:
-    """`n` answers to each prompt, in order, up to `most` tokens each. The seed and the order settle which."""
+    """`n` answers of a model to each prompt, in order, up to `most` tokens each. The seed and the order settle which."""
+    policy, family = opened
     training, network = policy.training, policy
     if any(True for _ in lora_parts(policy)):
         network = deepcopy(policy)
