@@ -93,8 +93,8 @@ def test_the_reward_rises(home, tmp_path, monkeypatch):
         return torch.tensor([float((each.tokens[each.learned] < 100).mean()) for each in examples])
 
     monkeypatch.setattr(ppo, "score_examples", small_numbers)
-    changes = {"episodes": 384, "batch": 16, "minibatch": 8, "micro_batch": 8, "optim": Optim(lr=1e-2, weight_decay=0.0)}
-    every = Every(validate=24, sample=0, checkpoint=24)
+    changes = {"episodes": 640, "batch": 16, "minibatch": 8, "micro_batch": 8, "optim": Optim(lr=1e-2, weight_decay=0.0)}
+    every = Every(validate=40, sample=0, checkpoint=40)
     train_ppo(recipe(home, tmp_path / "run", **changes, share=0.5, every=every))
     records = read_journal(tmp_path / "run" / "metrics.jsonl")
     rewards = [each["reward"] for each in records if "reward" in each][1::2]  # of each rollout, in deviations at the start
