@@ -7,17 +7,20 @@ import torch
 
 from genus.align.compared import Ranked, encode_comparisons, split_by_prompt
 from genus.align.encoding import encode_answer
+from genus.align.feedback import Feedback
 from genus.align.gate import measure_gate
+from genus.align.rankings import Task
 from genus.align.recipe import Reward
 from genus.align.reward import train_reward
 from genus.align.scoring import score_examples
 from genus.core.errors import GenusError
 from genus.core.files import read_json
-from genus.data.comparisons import Comparison
+from genus.data.comparisons import Comparison, Demonstration
 from genus.data.encoding import encode_prompt
 from genus.models.weights import load_scorer
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.journal import read_journal
+from tests.align.said import said
 from tests.align.small import FAST, QUIET, save_small, write_comparisons
 
 
@@ -123,3 +126,22 @@ def test_the_gate_counts():
     assert (found.prompts, found.pairs, found.passed) == (2, 4, False)
     # surenesses: 0.731 wrong; 0.731 and 0.881 right; 0.5 half right
     assert found.calibration_error == pytest.approx((abs(2 * 0.7311 - 1) + abs(0.8808 - 1) + 0) / 4, abs=1e-3)
+
+
+def test_it_learns_from_people_without_a_file_between(start, tmp_path):
+    feedback = Feedback.open(tmp_path / "feedback.db", new=True)
+    feedback.add_tasks([Task(f"say {number}", (" the people", " the world", " of law")) for number in range(8)])
+    for task in feedback.task_ids():
+        feedback.save(said(task, (1, 3, 2), "anna"))
+        feedback.save(said(task, (1, 2, 2), "ben"))
+    feedback.demonstrate(Demonstration("say 3", " the people", "anna"))
+    feedback.close()
+    store = str(tmp_path / "feedback.db")
+    chosen = recipe(start, tmp_path, comparisons=(store,), held_out=(store,), demonstrations=(store,))
+    folder = train_reward(chosen)
+    gate = read_json(folder / "gate.json")
+    assert set(gate["by_labeller"]) == {"anna", "ben"} and gate["pairs"] == 8 * (3 + 2)
+    assert gate["accuracy"] > 0.9 and gate["passed"]
+    scorer, _, _ = load_scorer(folder)
+    ranked = encode_comparisons([Comparison("say 3", (" the people", " of law"), (1, 2))], Tokenizer.load(folder), 64)
+    assert float(score_examples(scorer, ranked[0].examples)[0]) == pytest.approx(0.0, abs=1e-5)  # the one demonstration
