@@ -6,6 +6,7 @@ from typing import Literal
 
 from genus.core.errors import GenusError
 from genus.data.records import Wrong
+from genus.tasks.arithmetic import problem
 from genus.train.recipe import Recovery
 from genus.train.tune_recipe import Course, TuneEvery, TuneOptim, Tuning
 
@@ -181,6 +182,10 @@ class Grpo(Tuning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for kind in self.kinds:
+            problem(kind, 0)  # which there must be
+        if not self.kinds:
+            raise GenusError("kinds is empty; name one, such as add1")
         if min(self.group - 1, self.minibatch, self.inner_epochs, self.answer_tokens, self.held_out) < 1:
             raise GenusError("group must be at least 2; minibatch, inner_epochs, answer_tokens and held_out at least 1")
         if self.batch % self.group or self.batch % self.minibatch or self.minibatch % min(self.minibatch, self.micro_batch):
