@@ -85,12 +85,12 @@ def describe(device: torch.device, bf16: bool = False) -> dict[str, Any]:
     }
 
 
-_MEASURED = 0.5  # seconds; slow machines differ less from turn to turn
+_MEASURED = 1.0  # seconds; slow machines differ less from turn to turn
 
 
 @cache
 def _matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a square matrix product, best of ten or of half a second's: the peak against which use is stated."""
+    """FLOP/s of a square matrix product, best of ten or of one second's: the peak against which use is stated."""
     size = 8192 if device.type == "cuda" else 2048  # smaller ones leave an accelerator partly idle
     generator = torch.Generator(device).manual_seed(0)  # its own: to measure is not to change a run
     left, right = (torch.randn(size, size, device=device, dtype=dtype, generator=generator) for _ in range(2))
