@@ -63,7 +63,7 @@ def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[
         held_out=held_out,
         out=home / "ppo",
         episodes=options.episodes,
-        kl=0.1,
+        kl=0.3,
         micro_batch=32,
         optim=PpoOptim(lr=3e-4),
         every=PpoEvery(validate=0, sample=0, checkpoint=0),
