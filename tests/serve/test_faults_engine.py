@@ -11,7 +11,8 @@ import pytest
 
 from tests.serve.here import KEY, Here, serving, soon
 
-LONG = {"prompt": "law of the people", "max_tokens": 400, "temperature": 1, "logit_bias": {}}
+END = "299"  # the end of text
+LONG = {"prompt": "law of the people", "max_tokens": 400, "temperature": 1, "logit_bias": {END: -100}}  # never ends early
 
 
 def opened(here: Here, body: dict) -> socket.socket:
