@@ -25,7 +25,7 @@ from genus.align.recipe import Ppo
 from genus.align.rollout import Asked, Episode, encode_prompts, find_prompts, repetition, roll_out, told
 from genus.align.scoring import score_examples, scores_at
 from genus.core.errors import GenusError
-from genus.core.files import read_json
+from genus.core.files import read_json, sha256
 from genus.core.progress import say
 from genus.data.examples import Shuffled, stack
 from genus.data.loader import Rows, permute, shuffle_key
@@ -123,9 +123,7 @@ def _open(recipe: Ppo) -> tuple[_Fixed, str]:
     fixed = _Fixed(opened, reference, reward.eval().requires_grad_(False), asked, held_out, _text(recipe, opened))
     device = pick_device()
     fixed.reference.to(device), fixed.reward.to(device)
-    return fixed, fingerprint(
-        [sorted(path.name for path in folder.iterdir()), float(reward.score.weight.sum()), reward.shift]
-    )
+    return fixed, fingerprint(sha256(path) for path in [*sorted(folder.glob("*.safetensors")), folder / "config.json"])
 
 
 def _check_gate(recipe: Ppo, folder: Path) -> None:

@@ -11,6 +11,7 @@ from genus.train.recipe import Recovery
 from genus.train.tune_recipe import Course, TuneEvery, TuneOptim, Tuning
 
 __all__ = [
+    "Compared",
     "Dpo",
     "DpoCourse",
     "DpoOptim",
@@ -91,8 +92,8 @@ class NoRecovery(Recovery):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reward(Tuning):
-    """Learn what people prefer from rankings (InstructGPT, arXiv 2203.02155, section 3.5)."""
+class Compared(Tuning):
+    """What stages that learn from comparisons have in common."""
 
     comparisons: tuple[str, ...]
     """Files of comparisons, or feedback stores: FILE.jsonl, FILE.db, postgresql://..."""
@@ -102,6 +103,16 @@ class Reward(Tuning):
     """That share, where `held_out` is empty."""
     wrong: Wrong = "refuse"
     """What a record of a file that cannot be used leads to: refuse stops before any work, skip leaves it out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_share(self.share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reward(Compared):
+    """Learn what people prefer from rankings (InstructGPT, arXiv 2203.02155, section 3.5)."""
+
     demonstrations: tuple[str, ...] = ()
     """Files or stores of answers whose mean reward becomes 0; by default the best answers of each comparison."""
     batch: int = 16
@@ -110,23 +121,11 @@ class Reward(Tuning):
     """Prompts computed at once; fewer need less memory and give the same update."""
     optim: RewardOptim = field(default_factory=RewardOptim)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_share(self.share)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Dpo(Tuning):
+class Dpo(Compared):
     """Learn from comparisons without a reward model (DPO, arXiv 2305.18290)."""
 
-    comparisons: tuple[str, ...]
-    """Files of comparisons, or feedback stores: FILE.jsonl, FILE.db, postgresql://..."""
-    held_out: tuple[str, ...] = ()
-    """The same to measure on; by default a share of `comparisons` by prompt."""
-    share: float = 0.1
-    """That share, where `held_out` is empty."""
-    wrong: Wrong = "refuse"
-    """What a record of a file that cannot be used leads to: refuse stops before any work, skip leaves it out."""
     beta: float = 0.1
     """How much a preference counts against staying near the start; 0.5 for summaries in the paper."""
     smoothing: float = 0.0
@@ -142,7 +141,6 @@ class Dpo(Tuning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_share(self.share)
         if not self.beta > 0 or not 0 <= self.smoothing < 0.5:
             raise GenusError("beta must be above 0, smoothing from 0 to below 0.5; correct the recipe")
 

@@ -144,3 +144,17 @@ def test_the_monitor_says_what_looks_like_cheating(capsys):
     found = monitor.note(worse)
     assert len(found) == 2 and all("reward hacking" in text for text in found)
     assert monitor.note(worse) == []  # said once
+
+
+def test_a_run_does_not_go_on_with_another_reward_model(home, tmp_path):
+    """Even where the new one has the same score head and differs within."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(home / "reward" / "model", tmp_path / "reward")
+    chosen = recipe(home, tmp_path / "run", reward=tmp_path / "reward", episodes=8)
+    train_ppo(chosen)
+    weights = load_file(tmp_path / "reward" / "model.safetensors")
+    weights["model.norm.weight"] *= 2
+    save_file(weights, tmp_path / "reward" / "model.safetensors")
+    with pytest.raises(GenusError, match="reward changed"):
+        train_ppo(chosen)
