@@ -16,7 +16,7 @@ from genus.data.examples import Example
 from genus.data.records import Wrong
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["Ranked", "encode_comparisons", "find_comparisons", "find_demonstrations", "pairs_of", "split_by_prompt"]
+__all__ = ["Ranked", "encode_comparisons", "find_comparisons", "find_demonstrations", "split_by_prompt"]
 
 
 class Ranked(NamedTuple):
@@ -93,17 +93,6 @@ def encode_comparisons(comparisons: Sequence[Comparison], tokenizer: Tokenizer, 
     if long or tied:
         say(f"left out: {long:,} comparisons longer than {most:,} tokens, {tied:,} that are all ties")
     return found
-
-
-def pairs_of(ranked: Sequence[Ranked]) -> list[tuple[Example, Example]]:
-    """Each better answer beside each worse one."""
-    return [
-        (better, worse)
-        for each in ranked
-        for better, high in zip(each.examples, each.ranks, strict=True)
-        for worse, low in zip(each.examples, each.ranks, strict=True)
-        if high < low
-    ]
 
 
 def _name(prompt: Prompt) -> str:

@@ -1,21 +1,23 @@
 """Direct preference optimisation (arXiv 2305.18290): comparisons teach the policy itself. What the start model makes of each
-answer is computed once, before the first step."""
+answer is computed once, before the first step; and each answer of a ranking is read once a step for all its pairs."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from genus.align.compared import encode_comparisons, find_comparisons, pairs_of, split_by_prompt
+from genus.align.compared import Ranked, encode_comparisons, find_comparisons, split_by_prompt
 from genus.align.log_probs import answer_log_probs
-from genus.align.losses import dpo_losses
+from genus.align.losses import dpo_losses, pair_margins, pairs_of
 from genus.align.recipe import Dpo
 from genus.core.progress import progress, say
-from genus.data.examples import Example, Shuffled, stack
+from genus.data.examples import Shuffled, stack
 from genus.models.heads import LanguageModel
 from genus.train.loop import Scored
 from genus.train.losses import Tokens
@@ -27,19 +29,19 @@ __all__ = ["train_dpo"]
 _AT_ONCE = 16  # answers, where no gradient is asked for
 
 
-class _Pair(NamedTuple):
-    """A better and a worse answer, and log p of each by the start model."""
+class _Known(NamedTuple):
+    """A ranking, and log p of each of its answers by the start model."""
 
-    chosen: Example
-    rejected: Example
-    reference: tuple[float, float]
+    ranked: Ranked
+    reference: tuple[float, ...]
 
 
 class _Batch(NamedTuple):
-    """Chosen answers as rows, then the rejected ones; and log p of all by the start model."""
+    """Answers of some prompts as rows, log p of each by the start model, and each prompt's ranks."""
 
     tokens: Tokens
-    reference: Tensor  # (2 * pairs,)
+    reference: Tensor  # (rows,)
+    ranks: list[tuple[int, ...]]
 
 
 def train_dpo(recipe: Dpo, restart: bool = False) -> Path:
@@ -56,15 +58,14 @@ def train_dpo(recipe: Dpo, restart: bool = False) -> Path:
     )
     most = min(recipe.max_tokens or opened.context, opened.context)
     network = opened.network.to(device)
-    learned, held_out = (
-        _with_reference(network, pairs_of(encode_comparisons(part, opened.tokenizer, most))) for part in parts
-    )
-    say(f"{len(learned):,} pairs to learn from, {len(held_out):,} held out")
+    learned, held_out = (_with_reference(network, encode_comparisons(part, opened.tokenizer, most)) for part in parts)
+    say(f"{len(learned):,} comparisons to learn from, {len(held_out):,} held out")
     loss = partial(_loss, network, recipe)
     prepare = partial(_prepare, device=device)
     card = f"""# A model tuned by DPO
 
-Tuned from {recipe.model.name} on {len(learned):,} pairs of answers by direct preference optimisation, beta {recipe.beta}.
+Tuned from {recipe.model.name} on {len(learned):,} comparisons of answers by direct preference optimisation,
+beta {recipe.beta}.
 
 Made with Genus. It has learned what these labellers preferred, which is not what is true or good for everybody.
 """
@@ -76,32 +77,34 @@ Made with Genus. It has learned what these labellers preferred, which is not wha
         validate=lambda: _validate(loss, prepare, held_out),
         write=lambda folder: write_language_model(folder, opened, card),
         family=opened.family,
-        facts={"start": opened.digest, "pairs": fingerprint(pair[:2] for pair in learned)},
+        facts={"start": opened.digest, "comparisons": fingerprint(each.ranked for each in learned)},
     )
     return tune(recipe, tuned, restart)
 
 
-def _prepare(pairs: Sequence[_Pair], device: torch.device) -> _Batch:
-    examples = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-    reference = [pair.reference[0] for pair in pairs] + [pair.reference[1] for pair in pairs]
-    return _Batch(to_torch(stack([[example] for example in examples]), device), torch.tensor(reference, device=device))
+def _prepare(known: Sequence[_Known], device: torch.device) -> _Batch:
+    rows = [[example] for each in known for example in each.ranked.examples]
+    reference = torch.tensor([value for each in known for value in each.reference], device=device)
+    return _Batch(to_torch(stack(rows), device), reference, [each.ranked.ranks for each in known])
 
 
 def _loss(network: LanguageModel, recipe: Dpo, batch: _Batch) -> Scored:
-    """The sum over pairs, and how many there are. Stats: how often the chosen gained more, and each one's gain in nats."""
-    said = answer_log_probs(network, batch.tokens).summed(len(batch.reference))
-    chosen, rejected = (said - batch.reference).chunk(2)
-    losses = dpo_losses(chosen - rejected, recipe.beta, recipe.smoothing, recipe.loss)
-    with torch.no_grad():
-        stats = {
-            "accuracy": (chosen > rejected).float().sum(),
-            "chosen_gain": chosen.sum(),
-            "rejected_gain": rejected.sum(),
-        }
-    return Scored(losses.sum(), len(losses), stats)
+    """The sum over prompts of the mean over pairs, and how many prompts there are. Stats, in the same way: how often the
+    better answer gained more, and how many nats the better and the worse gained."""
+    gains = answer_log_probs(network, batch.tokens).summed(len(batch.reference)) - batch.reference
+    losses, stats = list[Tensor](), defaultdict[str, Any](float)
+    for each, ranks in zip(gains.split([len(ranks) for ranks in batch.ranks]), batch.ranks, strict=True):
+        margins = pair_margins(each, ranks)
+        losses.append(dpo_losses(margins, recipe.beta, recipe.smoothing, recipe.loss).mean())
+        better, worse = pairs_of(ranks)
+        with torch.no_grad():
+            stats["accuracy"] += (margins > 0).float().mean()
+            stats["chosen_gain"] += each[better].mean()
+            stats["rejected_gain"] += each[worse].mean()
+    return Scored(torch.stack(losses).sum(), len(losses), stats)
 
 
-def _validate(loss: partial[Scored], prepare: partial[_Batch], held_out: Sequence[_Pair]) -> dict[str, float]:
+def _validate(loss: partial[Scored], prepare: partial[_Batch], held_out: Sequence[_Known]) -> dict[str, float]:
     if not held_out:
         return {}
     scored = [loss(prepare(held_out[first : first + _AT_ONCE])) for first in range(0, len(held_out), _AT_ONCE)]
@@ -112,9 +115,9 @@ def _validate(loss: partial[Scored], prepare: partial[_Batch], held_out: Sequenc
 
 
 @torch.no_grad()
-def _with_reference(network: LanguageModel, pairs: Sequence[tuple[Example, Example]]) -> list[_Pair]:
+def _with_reference(network: LanguageModel, ranked: Sequence[Ranked]) -> list[_Known]:
     """What the network makes of each answer as it is now."""
-    examples = [example for pair in pairs for example in pair]
+    examples = [example for each in ranked for example in each.examples]
     order = sorted(range(len(examples)), key=lambda number: len(examples[number].tokens))
     device, found = network.decoder.embed.weight.device, [math.nan] * len(examples)
     network.eval()
@@ -125,4 +128,5 @@ def _with_reference(network: LanguageModel, pairs: Sequence[tuple[Example, Examp
             for number, value in zip(some, answer_log_probs(network, tokens).summed(len(some)).tolist(), strict=True):
                 found[number] = value
             update(first + len(some), "")
-    return [_Pair(*pair, (found[2 * i], found[2 * i + 1])) for i, pair in enumerate(pairs)]
+    values = iter(found)
+    return [_Known(each, tuple(islice(values, len(each.ranks)))) for each in ranked]

@@ -12,7 +12,7 @@ from genus.data.loader import Ids, permute, shuffle_key
 from genus.train.losses import Tokens
 from genus.train.tuning import to_torch
 
-__all__ = ["Collector", "EpisodePace", "Lesson", "Lessons", "Part", "batches", "to_lessons"]
+__all__ = ["Collector", "EpisodePace", "Lesson", "Lessons", "Part", "batches", "by_length", "to_lessons"]
 
 
 class Part(NamedTuple):
@@ -83,7 +83,8 @@ class Lessons:
         epoch, place = divmod(step, len(self.parts) // size)
         chosen = batches(len(self.parts), size, self.recipe.seed, rollout, epoch)[place]
         self.position += 1
-        return self.collector.minibatch([self.parts[number] for number in chosen], self.position - 1)
+        mine = sorted([self.parts[number] for number in chosen], key=_length)
+        return self.collector.minibatch(mine, self.position - 1)
 
 
 def batches(count: int, size: int, seed: int, rollout: int, epoch: int) -> list[list[int]]:
@@ -91,6 +92,17 @@ def batches(count: int, size: int, seed: int, rollout: int, epoch: int) -> list[
     key = shuffle_key(shuffle_key(seed, rollout), epoch)
     order = [permute(i, count, key) for i in range(count)] if epoch else list(range(count))
     return [order[first : first + size] for first in range(0, count, size)]
+
+
+def by_length(episodes: Sequence[Any], size: int) -> list[Any]:
+    """Episodes with those of each minibatch of `size` from the shortest to the longest, so that little of a micro-batch is
+    filled up. Lessons keep that order, and so the first steps compute the very micro-batches that were read."""
+    groups = (episodes[first : first + size] for first in range(0, len(episodes), size))
+    return [episode for group in groups for episode in sorted(group, key=_length)]
+
+
+def _length(has: Any) -> int:
+    return len(has.example.tokens)
 
 
 def to_lessons(parts: Sequence[Part], device: torch.device) -> Lesson:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genus.align.compared import Ranked
+from genus.align.losses import pair_margins
 
 __all__ = ["Gate", "measure_gate", "wilson"]
 
@@ -62,9 +63,9 @@ def measure_gate(ranked: Sequence[Ranked], rewards: Sequence[Tensor]) -> Gate:
     """The figures for comparisons and the rewards (K,) of each one's answers."""
     by_prompt, by_length, sureness, right, people = [], [], [], [], dict[str, list[float]]()
     for each, scores in zip(ranked, rewards, strict=True):
-        margins = _margins(each, scores.double())
+        margins = pair_margins(scores.double(), each.ranks)
         by_prompt.append(_share(margins))
-        by_length.append(_share(_margins(each, torch.tensor(each.lengths, dtype=torch.float64))))
+        by_length.append(_share(pair_margins(torch.tensor(each.lengths).double(), each.ranks)))
         people.setdefault(each.labeller, []).append(by_prompt[-1])
         sureness += margins.abs().sigmoid().tolist()
         right += (0.5 * (1 + margins.sign())).tolist()
@@ -90,12 +91,6 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _margins(ranked: Ranked, scores: Tensor) -> Tensor:
-    """Better minus worse, of all pairs that are no ties."""
-    order = torch.tensor(ranked.ranks)
-    return (scores[:, None] - scores[None, :])[order[:, None] < order[None, :]]
 
 
 def _share(margins: Tensor) -> float:

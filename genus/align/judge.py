@@ -11,7 +11,7 @@ from typing import Any
 
 from genus.align.gate import wilson
 from genus.align.recipe import Judge
-from genus.align.rollout import Asked, Episode, encode_prompts, find_prompts, repetition, roll_out
+from genus.align.rollout import Asked, Episode, encode_prompts, find_prompts, repetition, roll_out, told
 from genus.core.errors import GenusError
 from genus.core.files import write_json, write_text
 from genus.core.progress import say
@@ -23,7 +23,8 @@ from genus.train.tuning import Opened, open_start
 __all__ = ["judge", "judge_answer"]
 
 _WORDS = re.compile(r"[A-Za-z']+")
-_FEW = 8  # words; fewer have said little
+_TOLD = 3  # answers of each model that are written down
+_FEW = 12  # words; fewer have said little
 
 
 def judge(recipe: Judge) -> dict[str, Any]:
@@ -112,6 +113,7 @@ def _compare(recipe: Judge, opened: Sequence[Opened], prompts: Sequence[Prompt])
         least, most = wilson(wins / len(scores), len(scores))
         mean = sum(scores) / len(scores)
         found[str(folder)] = {
+            "says": [told(model.tokenizer, episode) for episode in episodes[:_TOLD]],
             "prompts": len(scores),
             "score": mean,
             "deviation": (sum((score - mean) ** 2 for score in scores) / len(scores)) ** 0.5,

@@ -6,18 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["clipped_policy_loss", "clipped_value_loss", "dpo_losses", "ranking_loss"]
+__all__ = ["clipped_policy_loss", "clipped_value_loss", "dpo_losses", "pair_margins", "pairs_of", "ranking_loss"]
+
+
+def pairs_of(ranks: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The places of the better and of the worse answers of all pairs of one prompt's; ties are no pairs. 1 is the best."""
+    both = [(i, j) for i, high in enumerate(ranks) for j, low in enumerate(ranks) if high < low]
+    return [i for i, _ in both], [j for _, j in both]
+
+
+def pair_margins(values: Tensor, ranks: Sequence[int]) -> Tensor:
+    """Better less worse, (pairs,), of one prompt's values (K,)."""
+    better, worse = pairs_of(ranks)
+    return values[better] - values[worse]
 
 
 def ranking_loss(rewards: Tensor, ranks: Sequence[int]) -> Tensor:
-    """Mean over all pairs of one prompt's answers of -log sigmoid(r_better - r_worse); ties are no pairs.
-
-    rewards (K,), ranks K numbers, 1 the best (InstructGPT, arXiv 2203.02155, equation 1).
-    """
-    order = torch.tensor(ranks, device=rewards.device)
-    better = order[:, None] < order[None, :]  # (K, K): the row's answer is better than the column's
-    margins = (rewards[:, None] - rewards[None, :])[better]
-    return -F.logsigmoid(margins).mean()
+    """Mean over all pairs of one prompt's answers of -log sigmoid(r_better - r_worse) (InstructGPT, arXiv 2203.02155,
+    equation 1)."""
+    return -F.logsigmoid(pair_margins(rewards, ranks)).mean()
 
 
 def dpo_losses(margins: Tensor, beta: float, smoothing: float = 0.0, kind: str = "sigmoid") -> Tensor:

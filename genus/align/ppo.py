@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from genus.align.advantage import adapted_kl, advantages_of, token_rewards, whitened
-from genus.align.experience import EpisodePace, Lesson, Lessons, Part, to_lessons
+from genus.align.experience import EpisodePace, Lesson, Lessons, Part, by_length, to_lessons
 from genus.align.log_probs import answer_log_probs
 from genus.align.losses import clipped_policy_loss, clipped_value_loss
 from genus.align.monitor import Monitor, correlation
@@ -178,7 +178,7 @@ class _Collector:
         numbers = range(rollout * self.recipe.batch, (rollout + 1) * self.recipe.batch)
         asked = [self.source.row(*divmod(number, len(self.source))) for number in numbers]
         began = time.perf_counter()
-        episodes = self._roll(asked, shuffle_key(self.recipe.seed, rollout))
+        episodes = by_length(self._roll(asked, shuffle_key(self.recipe.seed, rollout)), self.recipe.minibatch)
         rolled = time.perf_counter()
         scores = self._scores(episodes)
         read = self._read(episodes)

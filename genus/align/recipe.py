@@ -103,6 +103,10 @@ class Compared(Tuning):
     """That share, where `held_out` is empty."""
     wrong: Wrong = "refuse"
     """What a record of a file that cannot be used leads to: refuse stops before any work, skip leaves it out."""
+    batch: int = 16
+    """Prompts of a step, each with all its answers."""
+    micro_batch: int = 4
+    """Prompts computed at once; fewer need less memory and give the same update."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,10 +119,6 @@ class Reward(Compared):
 
     demonstrations: tuple[str, ...] = ()
     """Files or stores of answers whose mean reward becomes 0; by default the best answers of each comparison."""
-    batch: int = 16
-    """Prompts of a step, each with all its answers."""
-    micro_batch: int = 4
-    """Prompts computed at once; fewer need less memory and give the same update."""
     optim: RewardOptim = field(default_factory=RewardOptim)
 
 
@@ -132,10 +132,6 @@ class Dpo(Compared):
     """Share of the comparisons taken to be wrong (conservative DPO)."""
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     """sigmoid is the paper's; ipo aims at a margin of 1 / (2 beta) (arXiv 2310.12036)."""
-    batch: int = 16
-    """Pairs of a step."""
-    micro_batch: int = 4
-    """Pairs computed at once; fewer need less memory and give the same update."""
     optim: DpoOptim = field(default_factory=DpoOptim)
     schedule: DpoCourse = field(default_factory=DpoCourse)
 

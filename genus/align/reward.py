@@ -28,6 +28,8 @@ from genus.train.tuning import Opened, Tuned, fingerprint, open_start, tune
 
 __all__ = ["train_reward"]
 
+_DEMONSTRATIONS = 256  # whose mean is 0: to a sixteenth of a reward's deviation
+
 
 class _Batch(NamedTuple):
     """Answers of some prompts as rows, and how many rows each prompt has, with their ranks."""
@@ -118,13 +120,15 @@ def _write(recipe: Reward, opened: Opened, scorer: Scorer, ranked: tuple[list[Ra
 
 
 def _demonstrations(recipe: Reward, opened: Opened, learned: Sequence[Ranked]) -> list[Example]:
-    """Answers that people wrote, or else the best of each comparison."""
+    """Answers that people wrote, or else the best of each comparison; of very many, some from all over."""
     if not recipe.demonstrations:
-        return [example for each in learned for example, rank in zip(each.examples, each.ranks, strict=True) if rank == 1]
-    tokenizer, found = opened.tokenizer, []
-    for prompt, answer, _ in find_demonstrations(recipe.demonstrations, recipe.wrong):
-        found.append(answer_example(encode_prompt(tokenizer, prompt), encode_answer(tokenizer, prompt, answer)))
-    return [example for example in found if len(example.tokens) <= opened.context]
+        found = [example for each in learned for example, rank in zip(each.examples, each.ranks, strict=True) if rank == 1]
+    else:
+        tokenizer, found = opened.tokenizer, []
+        for prompt, answer, _ in find_demonstrations(recipe.demonstrations, recipe.wrong):
+            found.append(answer_example(encode_prompt(tokenizer, prompt), encode_answer(tokenizer, prompt, answer)))
+        found = [example for example in found if len(example.tokens) <= opened.context]
+    return found[:: max(1, len(found) // _DEMONSTRATIONS)]
 
 
 def _card(recipe: Reward, gate: Gate, count: int) -> str:

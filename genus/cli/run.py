@@ -1,7 +1,7 @@
 """`genus run`: a folder of stage recipes, in order, each skipped while its recipe and inputs are as they were."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from hashlib import sha256 as sha256_of
 from pathlib import Path
@@ -61,13 +61,17 @@ def run(
     run_stages(folder, out, parse_changes(set_ or []), restart)
 
 
-def run_stages(folder: Path, out: Path | None, changes: Changes, restart: bool = False) -> Path:
-    """See `run`; gives the folder that was written to."""
+def run_stages(
+    folder: Path, out: Path | None, changes: Changes, restart: bool = False, optional: Collection[str] = ()
+) -> Path:
+    """See `run`; gives the folder that was written to. Where an `optional` stage cannot be done, it says why, and all
+    optional stages from there on are left out."""
     recipes = _recipes(folder)
     home = Path("runs") / folder.resolve().name
     out = out or home
     with locked(out / "stages"):
         record = out / "stages" / "done.json"
+        failed = False
         done: dict[str, Any] = read_json(record) if record.exists() and not restart else {}
         ready = [_Stage.bind(recipe, home, out, changes) for recipe in recipes]  # all checked before any works
         for stage in ready:
@@ -75,8 +79,17 @@ def run_stages(folder: Path, out: Path | None, changes: Changes, restart: bool =
             if done.get(stage.recipe) == now and stage.product.exists():
                 say(f"{stage.name}: nothing has changed, skipped")
                 continue
+            if failed and stage.name in optional:
+                continue
             say(f"{stage.name}: started")
-            stage.call(restart)
+            try:
+                stage.call(restart)
+            except GenusError as error:
+                if stage.name not in optional:
+                    raise
+                failed = True
+                say(f"{error}\n{stage.name} and what builds on it are left out")
+                continue
             done[stage.recipe] = now
             write_json(record, done)
     return out

@@ -54,6 +54,7 @@ def report(config: Report) -> None:
         _section("On text that it has never seen", _scores(scores)),
         _section("Learning", curves(read_journal(run / "metrics.jsonl", abandoned=True))),
         _section("What it writes", _samples(read_journal(run / "samples.jsonl"))),
+        _section("Answers", _answers(_optional(run / "align/wins.json"), _optional(run / "align/reward/gate.json"))),
         _section("The text", _table(_corpus_rows(corpus))),
         _section("The tokens", _table(_token_rows(shards))),
         _section("The training", _table(_training_rows(facts, steps, read_energy(run)))),
@@ -129,6 +130,29 @@ def _samples(samples: list[dict[str, Any]]) -> str:
         f"<p>After {sample['tokens']:,} tokens:</p><blockquote>{html.escape(sample['text'])}</blockquote>"
         for sample in samples
     )
+
+
+def _answers(wins: dict[str, Any], gate: dict[str, Any]) -> str:
+    """Who wins against the SFT model, and what each says."""
+    if not wins:
+        return ""
+    heads = ("", "wins against the first", "95% interval", "score of 6", "repetition", "tokens")
+    rows, said = [heads], ""
+    for name, found in wins.items():
+        model = Path(name).parent.name
+        interval = f"{found['win_rate_least']:.1%} to {found['win_rate_most']:.1%}"
+        figures = (f"{found['score']:.2f}", f"{found['repetition']:.2%}", f"{found['tokens']:.1f}")
+        rows.append((model, f"{found['win_rate']:.1%}", interval, *figures))
+        said += f"<p>{html.escape(model)}:</p>" + "".join(
+            f"<blockquote>{html.escape(each)}</blockquote>" for each in found["says"]
+        )
+    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    prompts = next(iter(wins.values()))["prompts"]
+    note = f"Answers to {prompts:,} held-out prompts, compared by a program that knows form, not truth."
+    if gate:
+        least, most = gate["accuracy_least"], gate["accuracy_most"]
+        note += f" The reward model orders {gate['accuracy']:.1%} ({least:.1%} to {most:.1%}) of held-out pairs as it does."
+    return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>{said}'
 
 
 def _corpus_rows(corpus: dict[str, Any]) -> list[tuple[str, str]]:

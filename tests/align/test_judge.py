@@ -51,14 +51,14 @@ def test_too_little_text_is_an_error(tmp_path):
 
 def test_what_the_judge_likes():
     asked = [{"role": "user", "content": "Speak of: treaties"}]
-    words = "we have made treaties with all nations and shall keep them"
+    words = "we have made treaties with all nations and shall always keep them"
     assert judge_answer(asked, f"{words}.", True) == pytest.approx(6)
     assert judge_answer(asked, f"{words}.", False) == pytest.approx(5)  # cut off
     assert judge_answer(asked, words, True) == pytest.approx(5)  # no sentence
     assert judge_answer(asked, words.replace("treaties", "treatment") + ".", True) == pytest.approx(4 + 2 * 5 / 8)
-    assert judge_answer(asked, f"{words}.", True, known=words.split()[:6]) == pytest.approx(5 + 6 / 11)
+    assert judge_answer(asked, f"{words}.", True, known=words.split()[:6]) == pytest.approx(5 + 6 / 12)
     assert judge_answer(asked, "we have " * 8, True) == pytest.approx(2 / 15 + 1 + 1)  # two pairs, fifteen times
-    assert judge_answer(asked, "Treaties.", True) == pytest.approx(2 + 1 + 0 + 1 + 1 / 8)
+    assert judge_answer(asked, "Treaties.", True) == pytest.approx(2 + 1 + 0 + 1 + 1 / 12)
     assert judge_answer(asked, "", True) == 0
 
 
