@@ -1,25 +1,27 @@
 """What PPO, PPO-ptx and DPO make of the demo's model, over several seeds: rewards, divergence, wins by the judge, and what
-they forget of their training text.
+they forget of their training text. The settings are those of recipes/demo.
 
-    python bench/align.py runs/align
-    python bench/align.py runs/align --demo runs/demo --seeds 1 --json
+    python bench/align.py runs/demo
+    python bench/align.py runs/demo --seeds 1 --json
 
-Needs what `genus demo` and `genus run recipes/align` made. Each seed draws the order of the prompts and comparisons, and the
+Needs what `genus demo` made. Each seed draws the order of the prompts and comparisons, and the
 answers. Wins are against the SFT model on prompts that none has seen.
 """
 
 import argparse
-import dataclasses
 import json
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from genus.align.dpo import train_dpo
 from genus.align.judge import judge
 from genus.align.ppo import train_ppo
-from genus.align.recipe import Dpo, DpoOptim, Judge, Ppo, PpoEvery, PpoOptim
+from genus.align.recipe import Dpo, Judge, Ppo
+from genus.cli.main import bind_stage
+from genus.core.recipe import read_recipe
 from genus.data.corpus import documents
 from genus.engine.model import load
 from genus.evaluate.perplexity import bits_per_byte
@@ -32,10 +34,8 @@ _QUIET: dict[str, Any] = {"tensorboard": "off", "energy": Energy(count="off"), "
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("made", type=Path, help="the folder that `genus run recipes/align` made")
-    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="that of the demo (default runs/demo)")
+    parser.add_argument("demo", type=Path, help="the folder that `genus demo` made")
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
-    parser.add_argument("--episodes", type=int, default=2560, help="answers that PPO learns from (default 2560)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {}
@@ -54,42 +54,25 @@ def main() -> None:
 
 def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[str, float]]:
     """Figures of the SFT model and of each way from it."""
-    made, start = options.made, options.made / "sft" / "model"
+    made = options.demo / "align"
+    start = made / "sft" / "model"
     held_out = (str(made / "instructions" / "held_out.jsonl"),)
-    ppo = Ppo(
-        model=start,
-        reward=made / "reward" / "model",
-        prompts=(str(made / "instructions" / "train.jsonl"),),
-        held_out=held_out,
-        out=home / "ppo",
-        episodes=options.episodes,
-        kl=0.3,
-        micro_batch=32,
-        optim=PpoOptim(lr=3e-4),
-        every=PpoEvery(validate=0, sample=0, checkpoint=0),
-        seed=seed,
-        **_QUIET,
-    )
-    dpo = Dpo(
-        model=start,
-        out=home / "dpo",
-        comparisons=(str(made / "comparisons.jsonl"),),
-        batch=32,
-        micro_batch=16,
-        optim=DpoOptim(lr=1e-4),
-        seed=seed,
-        **_QUIET,
-    )
-    models = {"sft": start, "ppo": train_ppo(ppo), "dpo": train_dpo(dpo)}
-    models["ppo-ptx"] = train_ppo(dataclasses.replace(ppo, out=home / "ptx", ptx=options.demo / "shards", ptx_weight=1.0))
+    folder = Path(__file__).resolve().parents[1] / "recipes" / "demo"
+    files = {"prompts": (str(made / "instructions" / "train.jsonl"),), "held_out": held_out}
+    never: dict[str, Any] = {"validate": 0, "sample": 0, "checkpoint": 0}
+    ppo: Ppo = bind_stage("ppo", read_recipe(folder / "11-ppo.toml"), "11-ppo.toml")[1]
+    ppo = replace(ppo, model=start, reward=made / "reward" / "model", out=home / "ppo", seed=seed, **files, **_QUIET)
+    ppo = replace(ppo, every=replace(ppo.every, **never))
+    dpo: Dpo = bind_stage("dpo", read_recipe(folder / "10-dpo.toml"), "10-dpo.toml")[1]
+    dpo = replace(dpo, model=start, comparisons=(str(made / "comparisons.jsonl"),), out=home / "dpo", seed=seed, **_QUIET)
+    mixed = replace(ppo, out=home / "ptx", ptx=options.demo / "shards", ptx_weight=1.0, ptx_tokens=64)
+    models = {"sft": start, "dpo": train_dpo(dpo), "ppo": train_ppo(ppo), "ppo-ptx": train_ppo(mixed)}
     wins = judge(Judge(models=tuple(models.values()), prompts=held_out, most=200, out=home / "wins.json", seed=seed))
     texts = [document.text for document in documents(options.demo / "corpus", "validation")][:4]
     told = {}
     for name, folder in models.items():
         figures = wins[str(folder)]
-        told[name] = {
-            key: figures[key] for key in ("win_rate", "win_rate_least", "score", "deviation", "repetition", "tokens")
-        }
+        told[name] = {key: figures[key] for key in _TOLD}
         told[name]["bits_per_byte"] = bits_per_byte(load(folder), texts)["bits_per_byte"]
     for name, run in (("ppo", "ppo"), ("ppo-ptx", "ptx")):
         records = [each for each in read_journal(home / run / "metrics.jsonl") if "validation_reward" in each]

@@ -1,6 +1,6 @@
 """PPO beside a plain loop of transformers: the same model, reward model, prompts, batch and arithmetic, in turns.
 
-    python bench/ppo.py runs/align/sft/model runs/align/reward/model runs/align/instructions/train.jsonl
+    python bench/ppo.py runs/demo/align/sft/model runs/demo/align/reward/model runs/demo/align/instructions/train.jsonl
     python bench/ppo.py models/smollm2 runs/reward/model prompts.jsonl --batch 16 --minibatch 16 --json
 
 Both write `batch` answers of up to `tokens` tokens, score them, read them by policy, start model and value network, and take

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from genus.align.dpo import train_dpo
+from genus.align.compared import Ranked, encode_comparisons
+from genus.align.dpo import _Known, _loss, _prepare, train_dpo
 from genus.align.recipe import Dpo
+from genus.data.comparisons import Comparison
 from genus.engine.model import load
 from genus.train.journal import read_journal
+from genus.train.tuning import open_start
 from tests.align.small import FAST, QUIET, save_small, write_comparisons
 
 
@@ -31,3 +34,30 @@ def test_it_starts_at_ln_2_and_learns(start, tmp_path):
     gain = [sum(m.score("say 2", " the people")) - sum(m.score("say 2", " the world")) for m in (before, after)]
     assert gain[1] > gain[0] + 1
     assert torch.isfinite(after.logits(torch.tensor([[1, 2]]))).all()
+
+
+def test_a_rankings_loss_is_the_mean_of_its_pairs_one_by_one(start, tmp_path):
+    recipe = Dpo(model=start, out=tmp_path, comparisons=(), beta=0.3, smoothing=0.1)
+    opened = open_start(start)
+    rankings = [
+        Comparison("say 1", (" the people", " the world", " of law", " of law and order"), (2, 1, 2, 3), ""),
+        Comparison("say 2", (" with all nations", " peace"), (1, 2), ""),
+    ]
+    reference = (-10.0, -12.0, -9.0, -20.0), (-17.0, -8.0)
+    ranked = encode_comparisons(rankings, opened.tokenizer, 64)
+    known = [_Known(*each) for each in zip(ranked, reference, strict=True)]
+
+    def loss(some):
+        return _loss(opened.network, recipe, _prepare(some, torch.device("cpu")))
+
+    singles = []
+    for each in known:
+        examples, ranks, _ = each.ranked
+        pairs = [(i, j) for i in range(len(ranks)) for j in range(len(ranks)) if ranks[i] < ranks[j]]
+        alone = [
+            _Known(Ranked((examples[i], examples[j]), (1, 2), ""), (each.reference[i], each.reference[j])) for i, j in pairs
+        ]
+        singles.append(sum(loss([one]).total.item() for one in alone) / len(alone))
+    assert [len(each.ranked.ranks) for each in known] == [4, 2]
+    both = loss(known)
+    assert both.total.item() == pytest.approx(sum(singles), rel=1e-5) and both.weight == 2
