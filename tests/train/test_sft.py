@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +25,9 @@ from genus.train.tune_recipe import Lora, TuneEvery
 from genus.train.tuning import open_start, to_torch
 from tests.train.test_trajectories import assert_same_end
 from tests.train.tiny_chat import EIGHT, ask, make_base, sft_recipe, write
+from tests.train.trl_losses import trls
 
 CHATS = [Chat([{"role": "user", "content": "Who?"}], "we")]
-ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 MARKED = """\
 {%- for message in messages %}<|im_start|>{{ message.role }}
@@ -292,20 +291,14 @@ def test_samples_are_answers_to_what_is_held_out(base, data, tmp_path):
 
 
 def test_loss_and_gradient_are_trls(tuned, tmp_path):
-    """TRL tokenises, masks and computes by itself, in its own environment; of its template, {% generation %} is ours."""
-    python = ROOT / ".venv-trl/bin/python"
-    if not python.exists():
-        pytest.skip(".venv-trl is absent; `make peers` installs TRL")
-    records = [*EIGHT[:3], ask("Who?", "the people", "No?", "we", "?", "no law")]
-    data, marked = write(tmp_path / "chats.jsonl", records), tmp_path / "marked.jinja"
-    marked.write_text(MARKED)
-    command = [python, ROOT / "tests/train/trl_sft.py", tuned / "model", data, marked, tmp_path / "trl"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    """TRL tokenises, masks and computes by itself; of its template, {% generation %} is ours."""
+    data = write(tmp_path / "chats.jsonl", [*EIGHT[:3], ask("Who?", "the people", "No?", "we", "?", "no law")])
+    job = {"stage": "sft", "model": tuned / "model", "data": data, "template": MARKED, "assistant_only_loss": True}
+    (theirs,) = trls(tmp_path / "trl", job)
     opened = open_start(tuned / "model")
     examples = encode_all(opened.tokenizer, read_chats(data), 96, "refuse").examples
     loss, gradients = grades(opened.network, stack(rows_of(examples, packing=True)))
-    assert sum(int(example.learned.sum()) for example in examples) == theirs["learned"]
+    assert sorted(example.tokens.tolist() for example in examples) == theirs["rows"]
+    assert sum(int(example.learned.sum()) for example in examples) == theirs["counted"]
     assert loss == pytest.approx(theirs["loss"], abs=1e-5)
-    assert float(torch.nn.utils.get_total_norm(gradients)) == pytest.approx(theirs["norm"], rel=1e-4)
+    assert float(torch.nn.utils.get_total_norm(gradients)) == pytest.approx(theirs["norm"], rel=1e-5)
