@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genus.align import dpo, reward
-from genus.align.compared import encode_comparisons, find_comparisons, pairs_of
+from genus.align.compared import encode_comparisons, find_comparisons
 from genus.align.recipe import Dpo
 from genus.engine.model import load
 from genus.models.scorer import Scorer
@@ -100,7 +100,7 @@ def test_dpos_losses_are_trls(tmp_path):
     jobs = [{**given, "data": data, **theirs} for data, (_, theirs, *_) in zip(files, cases, strict=True)]
     for data, (_, _, fields, scale), theirs in zip(files, cases, trls(tmp_path / "trl", *jobs), strict=True):
         network, recipe = load_model(policy)[0], Dpo(model=reference, out=Path(), comparisons=(str(data),), **fields)
-        pairs = dpo._with_reference(load_model(reference)[0], pairs_of(encoded(data, Tokenizer.load(policy))))
-        examples = [example for pair in pairs for example in pair[:2]]
+        known = dpo._with_reference(load_model(reference)[0], encoded(data, Tokenizer.load(policy)))
+        examples = [example for each in known for example in each.ranked.examples]
         assert sum(int(example.learned.sum()) for example in examples) == theirs["counted"]
-        assert_same(network, dpo._loss(network, recipe, dpo._prepare(pairs, CPU)), examples, theirs, scale)
+        assert_same(network, dpo._loss(network, recipe, dpo._prepare(known, CPU)), examples, theirs, scale)
