@@ -14,10 +14,10 @@ __all__ = ["make_optimizer"]
 
 
 def make_optimizer(model: nn.Module, optim: Optim, rates: Mapping[str, float] = {}) -> torch.optim.Optimizer:
-    """The optimizer over all parameters that learn, AdamW in one fused pass. Matrices decay; vectors (gains, biases) and tables
-    that learn a few rows alone do not.
+    """The optimizer over all parameters that learn, AdamW in one fused pass.
 
-    Muon takes the matrices of the blocks, which map hidden states to hidden states, and AdamW the rest.
+    Matrices decay; vectors (gains, biases), and tables of which a few rows alone learn, do not. Muon takes the matrices of
+    the blocks, which map hidden states to hidden states, and AdamW the rest.
     """
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     named = {name: parameter for name, parameter in learned.items() if not name.endswith("bias")}

@@ -1,4 +1,4 @@
-"""LoRA in the stages that tune a policy: peft opens the adapter on the start model, and computes what the merged model does."""
+"""LoRA in the stages that tune a policy: peft opens its adapter, and computes what the merged model does."""
 
 import warnings
 
