@@ -111,6 +111,7 @@ def check_known_template(case: Case) -> Iterator[Finding]:
 
 
 def check_encoded(case: Case) -> Iterator[Finding]:
+    """Answers whose tokens are told apart from the rest."""
     if case.unfit:
         yield Finding("error", "tokens", f"{len(case.unfit):,} examples have no exact answer; {case.unfit[0]}")
 
@@ -168,6 +169,7 @@ def check_padding(case: Case) -> Iterator[Finding]:
 
 
 def check_lengths(case: Case) -> Iterator[Finding]:
+    """Examples that are too long, and what becomes of them."""
     lengths = [len(each.tokens) for each in case.examples]
     long = sum(length > case.limit for length in lengths)
     how = getattr(case.recipe, "too_long", case.too_long)
