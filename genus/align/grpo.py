@@ -27,7 +27,7 @@ from genus.train.tuning import Opened, Tuned, Work, open_start, to_torch, tune, 
 __all__ = ["HELD_OUT", "encode_problems", "group_advantages", "problems_of", "train_grpo"]
 
 HELD_OUT = 10**9
-"""Problems from this number on are never learned from."""
+"""Problems from this number on are kept to measure on."""
 
 
 def train_grpo(recipe: Grpo, restart: bool = False) -> Path:
