@@ -24,9 +24,10 @@ from genus.train.loop import Scored
 from genus.train.machine import pick_device
 from genus.train.tuning import Opened, Tuned, Work, open_start, to_torch, tune, write_language_model
 
-__all__ = ["group_advantages", "train_grpo"]
+__all__ = ["HELD_OUT", "encode_problems", "group_advantages", "problems_of", "train_grpo"]
 
-_HELD_OUT = 10**9  # problems from this number on are never learned from
+HELD_OUT = 10**9
+"""Problems from this number on are kept to measure on."""
 
 
 def train_grpo(recipe: Grpo, restart: bool = False) -> Path:
@@ -72,6 +73,19 @@ def group_advantages(scores: Tensor, group: int) -> Tensor:
     return ((grouped - grouped.mean(1, keepdim=True)) / (spread + 1e-6)).flatten()
 
 
+def problems_of(recipe: Grpo, numbers: range) -> list[Problem]:
+    """The problems of these numbers, the recipe's kinds in turns."""
+    return [problem(recipe.kinds[number % len(recipe.kinds)], number, recipe.seed) for number in numbers]
+
+
+def encode_problems(recipe: Grpo, opened: Opened, problems: Sequence[Problem]) -> list[Asked]:
+    """What they ask, as token ids. Raises GenusError where the answer to one would have no room."""
+    asked = encode_prompts([each.prompt for each in problems], opened.tokenizer, opened.context - recipe.answer_tokens - 1)
+    if len(asked) < len(problems):
+        raise GenusError(f"a context of {opened.context} tokens is too short for some sums; choose fewer answer_tokens")
+    return asked
+
+
 class _Collector:
     """Rollouts of the policy as it stands, judged."""
 
@@ -83,7 +97,7 @@ class _Collector:
     def collect(self, rollout: int, more: dict[str, Any]) -> tuple[list[Part], dict[str, Any]]:
         """See experience.Collector. Nothing is remembered between rollouts."""
         count = self.recipe.batch // self.recipe.group
-        problems = [self._problem(number) for number in range(rollout * count, (rollout + 1) * count)]
+        problems = problems_of(self.recipe, range(rollout * count, (rollout + 1) * count))
         episodes = self._roll(problems, shuffle_key(self.recipe.seed, rollout), self.recipe.group)
         scores = self._scores(problems, episodes, self.recipe.group)
         advantages = group_advantages(scores, self.recipe.group)
@@ -109,20 +123,14 @@ class _Collector:
 
     def look(self) -> dict[str, float]:
         """The share of sums it never learned from that it answers rightly, at temperature 0."""
-        problems = [self._problem(_HELD_OUT + number) for number in range(self.recipe.held_out)]
+        problems = problems_of(self.recipe, range(HELD_OUT, HELD_OUT + self.recipe.held_out))
         episodes = self._roll(problems, 0, 1, greedy=True)
         right = float(self._scores(problems, episodes, 1).mean())
         self.last = f"{told(self.opened.tokenizer, episodes[0])} [{problems[0].answer.strip()} is right]"
         return {"validation_loss": 1 - right, "validation_reward": right}
 
-    def _problem(self, number: int) -> Problem:
-        return problem(self.recipe.kinds[number % len(self.recipe.kinds)], number, self.recipe.seed)
-
     def _roll(self, problems: Sequence[Problem], seed: int, n: int, greedy: bool = False) -> list[Episode]:
-        most = self.opened.context - self.recipe.answer_tokens - 1
-        asked: list[Asked] = encode_prompts([each.prompt for each in problems], self.opened.tokenizer, most)
-        if len(asked) < len(problems):
-            raise GenusError(f"the model's context of {self.opened.context} tokens is too short for a sum")
+        asked = encode_problems(self.recipe, self.opened, problems)
         temperature = 0.0 if greedy else self.recipe.temperature
         network, family = self.opened.network, self.opened.family
         return roll_out((network, family), asked, most=self.recipe.answer_tokens, temperature=temperature, seed=seed, n=n)

@@ -39,7 +39,7 @@ from genus.train.losses import next_token
 from genus.train.machine import pick_device
 from genus.train.tuning import Opened, Tuned, Work, fingerprint, open_start, to_torch, tune, write_language_model
 
-__all__ = ["train_ppo"]
+__all__ = ["check_gate", "open_ppo", "train_ppo"]
 
 _HELD_OUT = 64  # prompts that are answered to see how far it is
 
@@ -76,7 +76,7 @@ def train_ppo(recipe: Ppo, restart: bool = False) -> Path:
 
     Raises GenusError before any work for what does not fit.
     """
-    fixed, digest = _open(recipe)
+    fixed, digest = open_ppo(recipe)
     value = deepcopy(fixed.reward)
     parts = {"policy": fixed.opened.network, "value": value}
     if recipe.average:
@@ -92,6 +92,8 @@ def train_ppo(recipe: Ppo, restart: bool = False) -> Path:
         validate=collector.look,
         write=partial(_write, recipe, fixed.opened, collector),
         sample=collector.sample,
+        family=fixed.opened.family,
+        adapted=fixed.opened.network,
         facts={"start": fixed.opened.digest, "reward": digest, "prompts": fingerprint(each.tokens for each in fixed.asked)},
         work=Work(
             loader=lessons,
@@ -105,8 +107,8 @@ def train_ppo(recipe: Ppo, restart: bool = False) -> Path:
     return tune(recipe, tuned, restart)
 
 
-def _open(recipe: Ppo) -> tuple[_Fixed, str]:
-    """All that is needed, checked against each other; and the digest of the reward model."""
+def open_ppo(recipe: Ppo) -> tuple[_Fixed, str]:
+    """All that is needed, checked against each other, and the digest of the reward model. Raises GenusError."""
     opened = open_start(recipe.model, recipe.dropout)
     folder = recipe.reward / "model" if (recipe.reward / "model" / "config.json").is_file() else recipe.reward
     reward, _, labels = load_scorer(folder)
@@ -114,7 +116,7 @@ def _open(recipe: Ppo) -> tuple[_Fixed, str]:
         raise GenusError(f"{folder} gives {len(labels)} scores, and a reward is one number; name a reward model")
     if Tokenizer.load(folder).sha256 != opened.tokenizer.sha256:
         raise GenusError(f"{folder} has another tokenizer than {recipe.model}; both must start from the same model")
-    _check_gate(recipe, folder)
+    check_gate(recipe, folder)
     room = min(opened.context, reward.spec.context) - recipe.answer_tokens - 1
     if room < 1:
         raise GenusError(f"answer_tokens = {recipe.answer_tokens} leaves no room for a prompt; choose fewer")
@@ -126,7 +128,8 @@ def _open(recipe: Ppo) -> tuple[_Fixed, str]:
     return fixed, fingerprint(sha256(path) for path in [*sorted(folder.glob("*.safetensors")), folder / "config.json"])
 
 
-def _check_gate(recipe: Ppo, folder: Path) -> None:
+def check_gate(recipe: Ppo, folder: Path) -> None:
+    """Raise GenusError where the reward model in `folder` may reward anything."""
     path = folder / "gate.json"
     passed = path.is_file() and read_json(path).get("passed")
     if not passed and not recipe.untrusted:

@@ -168,7 +168,7 @@ class Grpo(Tuning):
     clip: float = 0.2
     """Largest change of a token's probability ratio that is rewarded."""
     held_out: int = 200
-    """Sums to measure on, none of which is learned from."""
+    """Sums to measure on, drawn apart from those learned from; those of few digits may be the same."""
     optim: PpoOptim = field(default_factory=PpoOptim)
     schedule: PpoCourse = field(default_factory=PpoCourse)
     recovery: NoRecovery = field(default_factory=NoRecovery)

@@ -6,14 +6,14 @@ from typing import Any, Literal
 __all__ = ["doctor", "stage_recipe"]
 
 
-def doctor(recipe: Path, /, *, stage: Literal["sft", "reward", "dpo", "auto"] = "auto") -> None:
+def doctor(recipe: Path, /, *, stage: Literal["sft", "reward", "dpo", "ppo", "grpo", "auto"] = "auto") -> None:
     """Check a recipe before it costs anything: data, template, tokens, and the arithmetic of the model it starts from.
 
     One line a check: ok, warning or error, and what to do. The exit code is 1 where there are errors.
 
     ```sh
     genus doctor recipes/palms/2-sft.toml
-    genus doctor recipes/demo/9-reward.toml
+    genus doctor recipes/align/5-ppo.toml
     ```
 
     Parameters

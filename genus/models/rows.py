@@ -37,8 +37,9 @@ def new_rows(model: LanguageModel, tokens: range, seed: int) -> tuple[nn.Paramet
 
 
 def learn_only(table: nn.Parameter, tokens: range) -> None:
-    """Let the rows of `tokens` learn, and no other."""
+    """Let the rows of `tokens` learn, and no other; none decays."""
     table.requires_grad_(True)
+    table.decays = False  # type: ignore[attr-defined]  # for the optimizer: decay would shrink the others
     table.register_hook(lambda gradient: _masked(gradient, tokens))
 
 

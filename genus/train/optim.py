@@ -14,9 +14,10 @@ __all__ = ["make_optimizer"]
 
 
 def make_optimizer(model: nn.Module, optim: Optim, rates: Mapping[str, float] = {}) -> torch.optim.Optimizer:
-    """The optimizer over all parameters that learn, AdamW in one fused pass. Matrices decay; vectors (gains, biases) do not.
+    """The optimizer over all parameters that learn, AdamW in one fused pass.
 
-    Muon takes the matrices of the blocks, which map hidden states to hidden states, and AdamW the rest.
+    Matrices decay; vectors (gains, biases), and tables of which a few rows alone learn, do not. Muon takes the matrices of
+    the blocks, which map hidden states to hidden states, and AdamW the rest.
     """
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     named = {name: parameter for name, parameter in learned.items() if not name.endswith("bias")}
@@ -25,7 +26,8 @@ def make_optimizer(model: nn.Module, optim: Optim, rates: Mapping[str, float] = 
     kinds: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in learned.items():
         rate = rates.get(name.partition(".")[0], 1.0)
-        kinds.setdefault((parameter.dim() >= 2, name in inner, rate), []).append(parameter)
+        decays = parameter.dim() >= 2 and getattr(parameter, "decays", True)  # see models/rows.py
+        kinds.setdefault((decays, name in inner, rate), []).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": parameters, "weight_decay": optim.weight_decay if decays else 0.0, "orthogonal": orthogonal, "rate": rate}
         for (decays, orthogonal, rate), parameters in kinds.items()

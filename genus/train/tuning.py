@@ -56,7 +56,7 @@ class Opened(NamedTuple):
 class Tuned:
     """What one phase brings. `write(folder)` saves the result; `facts` must not change between starts.
 
-    Where the `family` is told, what LoRA learns is also saved by itself, in adapter/.
+    Where the `family` is told, what LoRA learns is also saved by itself, in adapter/: of the `adapted` part alone, if named.
     """
 
     model: nn.Module
@@ -68,6 +68,7 @@ class Tuned:
     sample: Callable[[], str] | None = None
     length: Callable[[Any], int] | None = None  # of an example: those about as long are computed together
     family: Family | None = None
+    adapted: nn.Module | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[nn.Parameter, range] = field(default_factory=dict)  # whose rows, new tokens, learn beside LoRA
     work: "Work | None" = None
@@ -147,7 +148,7 @@ def tune(recipe: Tuning, tuned: Tuned, restart: bool = False) -> Path:
     if recipe.lora.rank:
         if tuned.family:
             with new_folder(recipe.out / "adapter") as folder:
-                save_adapter(folder, tuned.model, tuned.family, str(recipe.model), bool(tuned.tables))
+                save_adapter(folder, tuned.adapted or tuned.model, tuned.family, str(recipe.model), bool(tuned.tables))
         merge_lora(tuned.model)
     with new_folder(recipe.out / "model") as folder:
         tuned.write(folder)

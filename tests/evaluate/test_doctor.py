@@ -130,28 +130,28 @@ def test_an_end_that_fills_rows_up_elsewhere(diagnose, tmp_path):
 
 
 def test_a_batch_that_hides_ends(diagnose, monkeypatch):
-    from genus.evaluate import doctor
+    from genus.evaluate import checks
 
     def masking(rows):
         packed = stack(rows)
         packed.scored[packed.targets == 289] = False  # <|im_end|>
         return packed
 
-    stack = doctor.stack
-    monkeypatch.setattr(doctor, "stack", masking)
+    stack = checks.stack
+    monkeypatch.setattr(checks, "stack", masking)
     assert level_and(diagnose(), "padding", "4 of the ends are lost") == "error"
 
 
 def test_a_loss_whose_parts_do_not_add_up(diagnose, monkeypatch):
     """The mean of means, as trainers had it for years: short answers count for more."""
-    from genus.evaluate import doctor
+    from genus.evaluate import checks
     from genus.train.losses import next_token
 
     def mean(*given):
         total, weight, _ = next_token(*given)
         return total / weight, 1
 
-    monkeypatch.setattr(doctor, "next_token", mean)
+    monkeypatch.setattr(checks, "next_token", mean)
     assert level_and(diagnose(), "accumulation", "set micro_batch = batch") == "error"
 
 
@@ -194,3 +194,13 @@ def test_recipes_of_comparisons(base, tmp_path, kind):
     assert level_and(found, "records", "1 cannot be used") == "error"
     assert level_and(found, "records", "line 13: ranks has 1 for 3 answers") == "error"
     assert level_and(found, "length", "longer than 96 tokens; they are left out") == "warning"
+
+
+@pytest.mark.parametrize("kind", [Reward, Dpo])
+def test_turns_for_a_model_without_a_template(base, tmp_path, kind):
+    """`genus sft` gives it one; these stages do not."""
+    turns = [{"role": "user", "content": "Who?"}]
+    ranked = [{"prompt": turns, "answers": ["people", "law"], "ranks": [1, 2]}]
+    recipe = kind(model=base, comparisons=(str(write(tmp_path / "pairs.jsonl", ranked)),), out=tmp_path / "run", share=0.0)
+    found = {finding.check: (finding.level, finding.text) for finding in examine(kind.__name__.lower(), recipe)}
+    assert level_and(found, "template", "has no chat template") == "error"

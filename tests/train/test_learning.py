@@ -8,6 +8,7 @@ import torch
 from genus.models.families import FAMILIES, family_named, spec_of
 from genus.models.heads import LanguageModel, ScoreHead
 from genus.models.initialise import initialise
+from genus.models.rows import learn_only
 from genus.train.guard import Guard
 from genus.train.loop import TrainState, train_steps
 from genus.train.losses import Tokens, next_token
@@ -87,6 +88,20 @@ def test_only_matrices_decay():
     assert still["weight_decay"] == 0.0
     assert {p.dim() for p in decaying["params"]} == {2}
     assert {p.dim() for p in still["params"]} == {1}
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "adafactor"])
+def test_rows_that_stand_still_do_not_decay(kind):
+    model = LanguageModel(spec_of("gpt2", vocab=40, context=16, width=32, depth=1, heads=4))
+    table = model.decoder.embed.weight
+    learn_only(table, range(38, 40))
+    before = table.detach().clone()
+    optimizer = make_optimizer(model, Optim(kind=kind, lr=0.1, weight_decay=0.1))
+    for _ in range(2):
+        next_token(model, eight_rows()).total.backward()
+        optimizer.step()
+    assert torch.equal(table[:38], before[:38])
+    assert (table[38:] != before[38:]).all()
 
 
 def test_initial_weights_are_as_drawn_by_the_authors():

@@ -169,7 +169,7 @@ def test_lora_learns_its_parts_and_the_new_tokens_alone(base, tmp_path):
     )  # it knows what a token is
     data = write(tmp_path / "one.jsonl", EIGHT[:1])
     lora = Lora(rank=8, alpha=16, parts=("q", "v", "up", "down"))
-    optim = Optim(lr=3e-2, weight_decay=0)
+    optim = Optim(lr=3e-2, weight_decay=0.1)
     made = sft(
         sft_recipe(model, data, tmp_path / "run", lora=lora, dropout=0.0, batch=1, micro_batch=1, epochs=80, optim=optim)
     )
