@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from genus.align.encoding import answer_example, encode_answer
 from genus.core.errors import GenusError
@@ -17,6 +17,14 @@ from genus.data.records import Wrong
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Ranked", "encode_comparisons", "find_comparisons", "find_demonstrations", "split_by_prompt"]
+
+
+class _HasPrompt(Protocol):
+    @property
+    def prompt(self) -> Prompt: ...
+
+
+_Asked = TypeVar("_Asked", bound=_HasPrompt)
 
 
 class Ranked(NamedTuple):
@@ -62,11 +70,11 @@ def _is_store(source: str) -> bool:
     return "://" in source or source.endswith((".db", ".sqlite", ".sqlite3"))
 
 
-def split_by_prompt(comparisons: Sequence[Comparison], share: float, seed: int) -> tuple[list[Comparison], list[Comparison]]:
+def split_by_prompt(items: Sequence[_Asked], share: float, seed: int) -> tuple[list[_Asked], list[_Asked]]:
     """Those to learn from and those held out: a prompt is wholly one or the other, whoever ranked it."""
-    learned: list[Comparison] = []
-    held_out: list[Comparison] = []
-    for each in comparisons:
+    learned: list[_Asked] = []
+    held_out: list[_Asked] = []
+    for each in items:
         digest = hashlib.blake2b(f"{seed}:{_name(each.prompt)}".encode(), digest_size=8).digest()
         (held_out if int.from_bytes(digest) < share * 2**64 else learned).append(each)
     return learned, held_out

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from genus.align.advantage import adapted_kl, advantages_of, token_rewards, whitened
+from genus.align.compared import split_by_prompt
 from genus.align.experience import EpisodePace, Lesson, Lessons, Part, by_length, to_lessons
 from genus.align.log_probs import answer_log_probs
 from genus.align.losses import clipped_policy_loss, clipped_value_loss
@@ -28,7 +29,7 @@ from genus.core.errors import GenusError
 from genus.core.files import read_json, sha256
 from genus.core.progress import say
 from genus.data.examples import Shuffled, stack
-from genus.data.loader import Rows, permute, shuffle_key
+from genus.data.loader import Rows, shuffle_key
 from genus.data.shards import open_shards
 from genus.models.heads import LanguageModel
 from genus.models.scorer import Scorer
@@ -142,9 +143,8 @@ def _prompts(recipe: Ppo, tokenizer: Tokenizer, room: int) -> tuple[list[Asked],
     asked = encode_prompts(find_prompts(recipe.prompts), tokenizer, room)
     if recipe.held_out:
         return asked, encode_prompts(find_prompts(recipe.held_out), tokenizer, room)[:_HELD_OUT]
-    order = [permute(i, len(asked), recipe.seed) for i in range(len(asked))]
-    count = min(_HELD_OUT, round(recipe.share * len(asked)))
-    return [asked[number] for number in sorted(order[count:])], [asked[number] for number in order[:count]]
+    learned, held_out = split_by_prompt(asked, recipe.share, recipe.seed)
+    return learned, held_out[:_HELD_OUT]
 
 
 def _text(recipe: Ppo, opened: Opened) -> Rows | None:

@@ -131,7 +131,7 @@ class Dpo(Compared):
     smoothing: float = 0.0
     """Share of the comparisons taken to be wrong (conservative DPO)."""
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
-    """sigmoid is the paper's; ipo aims at a margin of 1 / (2 beta) between whole answers (arXiv 2310.12036; TRL: per token)."""
+    """sigmoid is the paper's; ipo aims at a margin of 1 / (2 beta) between whole answers (2310.12036; TRL: a token's)."""
     optim: DpoOptim = field(default_factory=DpoOptim)
     schedule: DpoCourse = field(default_factory=DpoCourse)
 

@@ -13,7 +13,7 @@ def doctor(recipe: Path, /, *, stage: Literal["sft", "reward", "dpo", "ppo", "gr
 
     ```sh
     genus doctor recipes/palms/2-sft.toml
-    genus doctor recipes/align/5-ppo.toml
+    genus doctor recipes/demo/11-ppo.toml
     ```
 
     Parameters

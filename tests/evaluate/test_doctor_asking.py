@@ -19,7 +19,7 @@ from tests.train.tiny_chat import make_base, write
 TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
 OPENING = "{% if add_generation_prompt %}[assistant]{% endif %}"
 PROMPTS = [{"prompt": f"say {number}"} for number in range(12)]
-CHATS = [{"prompt": [{"role": "user", "content": f"Who is {number}?"}]} for number in range(12)]
+CHATS = [{"prompt": [{"role": "user", "content": f"Who is {number}?"}]} for number in range(24)]
 COMPUTED = {"padding", "length", "accumulation", "cache"}
 CHECKS = {"gate", "held out", "template", "start", "end", "reward", *COMPUTED}
 
@@ -97,7 +97,7 @@ def test_what_ppo_refuses_is_said_in_its_words(home, tmp_path):
     assert "leaves no room for a prompt" in said(answer_tokens=95)
     assert "all 12 prompts are longer than" in said([{"prompt": "no " * 60}] * 12)
     assert "prompts.jsonl, line 2: prompt" in said([PROMPTS[0], {"prompt": ""}])
-    assert "there is no prompt to learn from" in said(PROMPTS[:2], share=0.9)
+    assert "there is no prompt to learn from" in said(PROMPTS[:2], share=0.999)
     assert "has no chat template" in said(CHATS)
     give(home / "model", "<s>" + TURNS)
     assert "has no generation prompt" in said(CHATS)
@@ -117,8 +117,8 @@ def test_prompts_that_are_held_out_and_trained_on(home):
     held_out = (str(write(home / "held.jsonl", [{"prompt": " SAY  3"}, {"prompt": "tell"}])),)
     found = diagnose(home, held_out=held_out)
     assert level_and(found, "held out", "1 examples are trained on too, such as ' SAY  3', which is 'say 3'") == "error"
-    found = diagnose(home, [*PROMPTS, *PROMPTS], share=0.5)  # the split is by place, not by words
-    assert level_and(found, "held out", "are trained on too, such as 'say") == "error"
+    found = diagnose(home, [*PROMPTS, *PROMPTS], share=0.5)  # the split is by prompt
+    assert level_and(found, "held out", "none of") == "ok"
     found = diagnose(home, [*PROMPTS, PROMPTS[0]], share=0.0)
     assert level_and(found, "duplicates", "1 of 13 repeat another") == "warning"
     assert level_and(found, "held out", "nothing is") == "warning"
@@ -133,12 +133,12 @@ def test_prompts_that_are_left_out(home):
 def test_prompts_that_begin_twice(home):
     for name in ("model", "reward"):
         give(home / name, "<s>{{ bos_token }}" + TURNS + OPENING)
-    assert level_and(diagnose(home, CHATS), "start", "12 examples begin with <s> twice") == "error"
+    assert level_and(diagnose(home, CHATS), "start", "24 examples begin with <s> twice") == "error"
 
 
 def test_answers_that_do_not_end(home):
     found = diagnose(home, answer_tokens=1)
-    assert level_and(found, "end", "0 of 9 answers tried end with </s> within 1 tokens") == "warning"
+    assert level_and(found, "end", "answers tried end with </s> within 1 tokens") == "warning"
 
 
 @pytest.mark.parametrize(("change", "text"), [(1e38, "not finite"), (0.0, "all are alike")])
