@@ -6,6 +6,7 @@ computer has, has learnt nothing worth keeping. Not here: the model's own measur
 
 import lzma
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -103,7 +104,9 @@ def xz_bits(train: Iterable[bytes], held_out: Iterable[bytes]) -> int:
     """
     train_stream = b"".join(document + _BOUNDARY for document in train)
     held_out_stream = b"".join(document + _BOUNDARY for document in held_out)
-    both, alone = (len(lzma.compress(text, preset=9)) for text in (train_stream + held_out_stream, train_stream))
+    texts = (train_stream + held_out_stream, train_stream)
+    with ThreadPoolExecutor(2) as pool:  # compression leaves the interpreter to others
+        both, alone = pool.map(lambda text: len(lzma.compress(text, preset=9)), texts)
     return 8 * (both - alone)
 
 
@@ -120,7 +123,9 @@ def references(
     held_out_bytes, train_bytes = sum(map(len, test)), sum(map(len, fit))
     if not held_out_bytes:
         raise GenusError("the held-out text is empty; hold out at least one document with text")
-    ngram, xz = byte_ngram_bits(fit, test, order), xz_bits(fit, test)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(xz_bits, fit, test)
+        ngram, xz = byte_ngram_bits(fit, test, order), waiting.result()
     return References(
         ngram_order=order,
         ngram_bpb=ngram / held_out_bytes,

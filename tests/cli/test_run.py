@@ -193,3 +193,26 @@ def test_all_recipes_are_whole():
 
     for recipe in (ROOT / "recipes").glob("*/*.toml"):
         cli.bind_stage(recipe.stem.split("-", 1)[-1], read_recipe(recipe), str(recipe))
+
+
+ANSWERS = ["--set", "instruct.count=24", "--set", "judge.most=8", "--set", "judge.answer_tokens=8", "--set", "reward.epochs=1",
+           "--set", "ppo.episodes=64", "--set", "ppo.answer_tokens=8", "--set", "ppo.untrusted=true"]  # fmt: skip
+
+
+def test_a_text_with_sentences_gives_a_model_that_answers(tmp_path, capsys):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for number in range(30):
+        lines = [f"The people of the union shall have {word} and plenty in year {number}." for word in WORDS[:4]]
+        (texts / f"{number:02d}.txt").write_text("\n".join(lines * 6))
+    small = ["demo", "--text", str(texts), "--out", str(tmp_path / "run"), *SMALL, *ANSWERS]
+    assert cli._run(small) == 0
+    found = capsys.readouterr()
+    assert "left out" not in found.err and f"answers {tmp_path / 'run/align/dpo/model'}" in found.out
+    wins = json.loads((tmp_path / "run/align/wins.json").read_text())
+    assert [Path(name).parent.name for name in wins] == ["sft", "ppo", "dpo"]
+    assert next(iter(wins.values()))["win_rate"] == 0.5
+    page = (tmp_path / "run/report.html").read_text()
+    assert "wins against the first" in page and "The reward model orders" in page
+    assert cli._run(small) == 0
+    assert capsys.readouterr().err.count("nothing has changed, skipped") == len(NAMES)
