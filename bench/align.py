@@ -1,11 +1,13 @@
-"""What PPO, PPO-ptx and DPO make of the demo's model, over several seeds: rewards, divergence, wins by the judge, and what
-they forget of their training text. The settings are those of recipes/demo.
+"""What alignment makes of the demo's model: wins by the judge, rewards, divergence, repetition, and what is forgotten of the
+training text; of SFT, DPO and PPO as `genus demo` made them, and of PPO-ptx, which is trained here.
 
     python bench/align.py runs/demo
-    python bench/align.py runs/demo --seeds 1 --json
+    python bench/align.py runs/seed0 runs/seed1 runs/seed2 --json
 
-Needs what `genus demo` made. Each seed draws the order of the prompts and comparisons, and the
-answers. Wins are against the SFT model on prompts that none has seen.
+Each folder is one that `genus demo` made, best with its own seed (--set pretrain.seed=1). Wins are against the SFT model, on
+200 prompts that none has seen; rewards are in deviations of the SFT model's on the same prompts, with its mean at 0;
+divergence is in nats an answer from the SFT model; bits per byte are of the first five held-out documents. PPO-ptx has
+PPO's recipe, and goes on with the training text meanwhile.
 """
 
 import argparse
@@ -16,76 +18,97 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genus.align.dpo import train_dpo
+import torch
+
 from genus.align.judge import judge
+from genus.align.log_probs import answer_log_probs
 from genus.align.ppo import train_ppo
-from genus.align.recipe import Dpo, Judge, Ppo
+from genus.align.recipe import Judge, Ppo
+from genus.align.rollout import Episode, encode_prompts, find_prompts, repetition, roll_out
+from genus.align.scoring import score_examples
 from genus.cli.main import bind_stage
 from genus.core.recipe import read_recipe
 from genus.data.corpus import documents
+from genus.data.examples import stack
 from genus.engine.model import load
 from genus.evaluate.perplexity import bits_per_byte
-from genus.train.journal import read_journal
+from genus.models.heads import LanguageModel
+from genus.models.weights import load_scorer
 from genus.train.recipe import Energy
+from genus.train.tuning import open_start, to_torch
 
-_TOLD = ("win_rate", "win_rate_least", "score", "deviation", "repetition", "tokens")
-_QUIET: dict[str, Any] = {"tensorboard": "off", "energy": Energy(count="off"), "precision": "fp32"}
+_PROMPTS, _TOKENS, _AT_ONCE = 200, 48, 25
+_RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "demo" / "11-ppo.toml"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("demo", type=Path, help="the folder that `genus demo` made")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
+    parser.add_argument("demos", type=Path, nargs="+", help="folders that `genus demo` made")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {}
-    for seed in range(options.seeds):
+    for demo in options.demos:
         with tempfile.TemporaryDirectory() as folder:
-            for name, told in _turn(options, Path(folder), seed).items():
+            for name, told in measure(demo, Path(folder)).items():
                 found.setdefault(name, []).append(told)
-                print(f"seed {seed} {name:8s} " + "  ".join(f"{key} {value:.3f}" for key, value in told.items()))
-    print("medians over seeds")
+                print(f"{demo.name:8s} {name:8s} {_line(told)}", flush=True)
     for name, each in found.items():
-        keys = each[0].keys()
-        print(f"       {name:8s} " + "  ".join(f"{key} {statistics.median(one[key] for one in each):.3f}" for key in keys))
+        print(f"median   {name:8s} {_line({key: statistics.median(one[key] for one in each) for key in each[0]})}")
     if options.json:
         print(json.dumps(found))
 
 
-def _turn(options: argparse.Namespace, home: Path, seed: int) -> dict[str, dict[str, float]]:
+def _line(told: dict[str, float]) -> str:
+    return "  ".join(f"{key} {value:.4f}" for key, value in told.items())
+
+
+def measure(demo: Path, home: Path) -> dict[str, dict[str, float]]:
     """Figures of the SFT model and of each way from it."""
-    made = options.demo / "align"
-    start = made / "sft" / "model"
-    held_out = (str(made / "instructions" / "held_out.jsonl"),)
-    folder = Path(__file__).resolve().parents[1] / "recipes" / "demo"
-    files = {"prompts": (str(made / "instructions" / "train.jsonl"),), "held_out": held_out}
-    never: dict[str, Any] = {"validate": 0, "sample": 0, "checkpoint": 0}
-    ppo: Ppo = bind_stage("ppo", read_recipe(folder / "11-ppo.toml"), "11-ppo.toml")[1]
-    ppo = replace(ppo, model=start, reward=made / "reward" / "model", out=home / "ppo", seed=seed, **files, **_QUIET)
-    ppo = replace(ppo, every=replace(ppo.every, **never))
-    dpo: Dpo = bind_stage("dpo", read_recipe(folder / "10-dpo.toml"), "10-dpo.toml")[1]
-    dpo = replace(dpo, model=start, comparisons=(str(made / "comparisons.jsonl"),), out=home / "dpo", seed=seed, **_QUIET)
-    mixed = replace(ppo, out=home / "ptx", ptx=options.demo / "shards", ptx_weight=1.0, ptx_tokens=64)
-    models = {"sft": start, "dpo": train_dpo(dpo), "ppo": train_ppo(ppo), "ppo-ptx": train_ppo(mixed)}
-    wins = judge(Judge(models=tuple(models.values()), prompts=held_out, most=200, out=home / "wins.json", seed=seed))
-    texts = [document.text for document in documents(options.demo / "corpus", "validation")][:4]
+    made = demo / "align"
+    prompts = str(made / "instructions" / "held_out.jsonl")
+    models = {name: made / name / "model" for name in ("sft", "dpo", "ppo")} | {"ppo-ptx": _with_text(demo, home)}
+    wins = judge(Judge(models=tuple(models.values()), prompts=(prompts,), most=_PROMPTS, out=home / "wins.json"))
+    texts = [document.text for document in documents(demo / "corpus", "validation")][:5]
+    start, reward = open_start(models["sft"]), load_scorer(made / "reward" / "model")[0].eval()
+    asked = encode_prompts(find_prompts([prompts])[:_PROMPTS], start.tokenizer, start.context - _TOKENS - 1)
+    mean, deviation = 0.0, 1.0
     told = {}
     for name, folder in models.items():
-        figures = wins[str(folder)]
-        told[name] = {key: figures[key] for key in _TOLD}
-        told[name]["bits_per_byte"] = bits_per_byte(load(folder), texts)["bits_per_byte"]
-    for name, run in (("ppo", "ppo"), ("ppo-ptx", "ptx")):
-        records = [each for each in read_journal(home / run / "metrics.jsonl") if "validation_reward" in each]
-        told[name] |= {"reward_before": records[0]["validation_reward"], "reward": records[-1]["validation_reward"]}
-        told[name] |= {"reward_deviation": _deviation(home / run), "kl": records[-1]["validation_kl"]}
+        opened = open_start(folder)
+        episodes = roll_out((opened.network.eval(), opened.family), asked, most=_TOKENS, temperature=1.0, seed=1)
+        rewards = score_examples(reward, [episode.example for episode in episodes])
+        if name == "sft":
+            mean, deviation = float(rewards.mean()), float(rewards.std())
+        told[name] = {key: wins[str(folder)][key] for key in ("win_rate", "win_rate_least", "win_rate_most", "score")}
+        told[name] |= {
+            "reward": (float(rewards.mean()) - mean) / deviation,
+            "kl": divergence(opened.network, start.network, episodes),
+            "repetition": repetition(episodes),
+            "tokens": sum(len(episode.answer) for episode in episodes) / len(episodes),
+            "bits_per_byte": bits_per_byte(load(folder), texts)["bits_per_byte"],
+        }
     return told
 
 
-def _deviation(run: Path) -> float:
-    """Of the start model's rewards, in which the reward model's scale is measured."""
-    newest = max((run / "checkpoints").glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
-    gain: float = json.loads((newest / "state.json").read_text())["extra"]["more"]["gain"]
-    return 1 / gain
+def _with_text(demo: Path, home: Path) -> Path:
+    """PPO-ptx's model."""
+    made = demo / "align"
+    recipe: Ppo = bind_stage("ppo", read_recipe(_RECIPE), _RECIPE.name)[1]
+    recipe = replace(recipe, model=made / "sft" / "model", reward=made / "reward" / "model", out=home / "ptx")
+    files = {"prompts": "train", "held_out": "held_out"}
+    named: dict[str, Any] = {field: (str(made / "instructions" / f"{name}.jsonl"),) for field, name in files.items()}
+    recipe = replace(recipe, **named, tensorboard="off", energy=Energy(count="off"))
+    return train_ppo(replace(recipe, ptx=demo / "shards", ptx_weight=1.0, ptx_tokens=64))
+
+
+@torch.no_grad()
+def divergence(policy: LanguageModel, start: LanguageModel, episodes: list[Episode]) -> float:
+    """Nats by which an answer of the policy is likelier by it than by the start model, in the mean."""
+    total = 0.0
+    for first in range(0, len(episodes), _AT_ONCE):
+        tokens = to_torch(stack([[each.example] for each in episodes[first : first + _AT_ONCE]]), torch.device("cpu"))
+        total += float((answer_log_probs(policy, tokens).log_probs - answer_log_probs(start, tokens).log_probs).sum())
+    return total / len(episodes)
 
 
 if __name__ == "__main__":
