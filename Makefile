@@ -8,7 +8,7 @@ help: ## List these commands.
 
 setup: $(VENV)/.ready ## Install Genus into .venv, at the pinned versions.
 
-demo: $(VENV)/.ready ## Make a GPT from real text, in about ten minutes on two cores.
+demo: $(VENV)/.ready ## Make a GPT from real text, in under ten minutes on two cores.
 	$(VENV)/bin/genus demo
 
 test: $(VENV)/.ready-dev ## Run the tests.

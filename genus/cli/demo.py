@@ -25,11 +25,11 @@ def demo(
     set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     restart: bool = False,
 ) -> None:
-    """Make a GPT from real text: corpus, tokenizer, shards, training, evaluation, and then one that answers: instructions,
-    SFT, a reward model, DPO, PPO, who wins, report. Under ten minutes on two cores, no network, no account. Killed at any
-    moment, the same command goes on where it stopped.
+    """Make a GPT from real text, and teach it to answer: under ten minutes on two cores, no network, no account.
 
-    A text of your own that no instructions can be made of, or too few, gives the model without the answers.
+    Corpus, tokenizer, shards, training, evaluation; then instructions, SFT, a reward model, DPO, PPO, who wins; a report.
+    Killed at any moment, the same command goes on where it stopped. A text of your own that no instructions can be made of,
+    or too few, gives the model without the answers.
 
     ```sh
     genus demo

@@ -39,7 +39,7 @@ STAGES = {
     "report": "Write one page that shows what was made from what.",
 }
 COMMANDS = {
-    "demo": "Make a GPT from the packaged text, or from your own, in about ten minutes.",
+    "demo": "Make a GPT that answers, from the packaged text or your own, in under ten minutes.",
     "run": "Execute a folder of stage recipes in order, skipping what is done.",
     **STAGES,
     "export": "Write a checkpoint of a run as a model folder.",

@@ -28,7 +28,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     for number in range(30):
         lines = [f"{WORDS[(number * line) % 4]}, said {line * number} of them <b>plainly</b>" for line in range(1, 60)]
-        (folder / f"{number:02d}.txt").write_text("\n".join(lines))
+        (folder / f"{number:02d}.txt").write_text("\n".join(lines * 6))
     return folder
 
 
@@ -168,7 +168,7 @@ def test_a_text_gets_a_model_of_its_size(tmp_path, kilobytes):
     vocab, tokens = changes["tokenizer"]["vocab"], changes["pretrain"]["tokens"]
     assert 320 <= vocab <= 4096
     assert vocab <= max(320, 2 * kilobytes)
-    assert 1000 < tokens <= 3_200_000
+    assert 1000 < tokens <= 1_500_000
 
 
 @pytest.mark.parametrize("folder, match", [("missing", "does not exist|no such|not a|missing"), ("empty", "no |empty")])
@@ -195,7 +195,7 @@ def test_all_recipes_are_whole():
         cli.bind_stage(recipe.stem.split("-", 1)[-1], read_recipe(recipe), str(recipe))
 
 
-ANSWERS = ["--set", "instruct.count=24", "--set", "judge.most=8", "--set", "judge.answer_tokens=8", "--set", "reward.epochs=1",
+ANSWERS = ["--set", "instruct.count=24", "--set", "judge.most=24", "--set", "judge.answer_tokens=8", "--set", "reward.share=0.3",
            "--set", "ppo.episodes=64", "--set", "ppo.answer_tokens=8", "--set", "ppo.untrusted=true"]  # fmt: skip
 
 
@@ -203,12 +203,13 @@ def test_a_text_with_sentences_gives_a_model_that_answers(tmp_path, capsys):
     texts = tmp_path / "texts"
     texts.mkdir()
     for number in range(30):
-        lines = [f"The people of the union shall have {word} and plenty in year {number}." for word in WORDS[:4]]
+        words = ("peace", "order", "commerce", "justice", "harbors", "science", "liberty", "treaties", "credit", "bounty")
+        lines = [f"The people of the union shall have {word} and plenty in year {number}." for word in words]
         (texts / f"{number:02d}.txt").write_text("\n".join(lines * 6))
     small = ["demo", "--text", str(texts), "--out", str(tmp_path / "run"), *SMALL, *ANSWERS]
     assert cli._run(small) == 0
     found = capsys.readouterr()
-    assert "left out" not in found.err and f"answers {tmp_path / 'run/align/dpo/model'}" in found.out
+    assert "what builds on it" not in found.err and f"answers {tmp_path / 'run/align/dpo/model'}" in found.out
     wins = json.loads((tmp_path / "run/align/wins.json").read_text())
     assert [Path(name).parent.name for name in wins] == ["sft", "ppo", "dpo"]
     assert next(iter(wins.values()))["win_rate"] == 0.5
