@@ -24,6 +24,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from genus.engine.grammar import GrammarState
+from genus.engine.kernels.draw import draw
 from genus.engine.request import Candidates
 from genus.engine.sampling import BAN, Sampling
 
@@ -63,7 +64,15 @@ def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     """
     scores = logits.detach().float().cpu().numpy()
     with np.errstate(over="ignore"):  # beyond fp32 is as good as infinite
-        return [_choose(row_scores, row) for row_scores, row in zip(scores, rows, strict=True)]
+        found = [_settle(row_scores, row) for row_scores, row in zip(scores, rows, strict=True)]
+    tokens = [each if isinstance(each, int) else -1 for each in found]
+    weights = [each for each in found if not isinstance(each, int)]
+    if weights:
+        places = [place for place, each in enumerate(found) if not isinstance(each, int)]
+        keys = [(rows[place].seed, rows[place].choice, rows[place].position) for place in places]
+        for place, token in zip(places, draw(np.stack(weights), keys), strict=True):
+            tokens[place] = token
+    return tokens
 
 
 def candidates(logits: Tensor, row: Row, top: int) -> Candidates:
@@ -91,8 +100,8 @@ def log_probs(logits: Tensor) -> Tensor:
     return logits.float().log_softmax(-1)
 
 
-def _choose(scores: "NDArray[np.float32]", row: Row) -> int:
-    """The token of one row of logits (vocab,)."""
+def _settle(scores: "NDArray[np.float32]", row: Row) -> "int | NDArray[np.float32]":
+    """The token of one row of logits (vocab,) where nothing is to be drawn, else the weights of those left, 0 for others."""
     sampling, best = row.sampling, int(scores.argmax())  # of equals the first; of NaN, too
     if not np.isfinite(scores[best]) or not np.isfinite(scores.min()):
         return NOT_FINITE
@@ -106,8 +115,11 @@ def _choose(scores: "NDArray[np.float32]", row: Row) -> int:
         return best
     weights = np.exp((scores - scores[best]) / np.float32(sampling.temperature))
     tokens = _filter(weights, sampling)
-    drawn = _race(weights[tokens], _uniforms(row, tokens, len(weights)))
-    return drawn if isinstance(tokens, slice) else int(tokens[drawn])
+    if isinstance(tokens, slice):
+        return weights
+    left = np.zeros_like(weights)
+    left[tokens] = weights[tokens]
+    return left
 
 
 def _weighed(scores: "NDArray[np.float32]", row: Row) -> "tuple[NDArray[np.float32], int] | None":
@@ -210,25 +222,3 @@ def _is_typical(weights: "NDArray[np.float32]", mass: float) -> "NDArray[np.bool
     nearest = np.argsort(distance, kind="stable")
     last = min(int(np.searchsorted(p[nearest].cumsum(), mass)), len(p) - 1)
     return distance <= distance[nearest[last]]
-
-
-def _race(weights: "NDArray[np.float32]", uniforms: "NDArray[np.float64]") -> int:
-    """argmax of log(weight) + Gumbel noise, -log(-log(uniform)): the index drawn.
-
-    That is argmin of -log(uniform) / weight, the race of exponential clocks. As -log(u) >= 1 - u, the time of any token is a
-    bound that rules most others out before a logarithm is taken.
-    """
-    soonest = (1 - uniforms) / np.maximum(weights, _NEVER)
-    first = soonest.argmin()
-    bound = -np.log(uniforms[first]) / weights[first] * (1 + 1e-9)  # more than rounding
-    near = (soonest <= bound).nonzero()[0]
-    return int(near[(-np.log(uniforms[near]) / weights[near]).argmin()])
-
-
-def _uniforms(row: Row, tokens: "NDArray[np.int64] | slice", vocab: int) -> "NDArray[np.float64]":
-    """Numbers strictly between 0 and 1, one for each of the ascending `tokens`; the same in a vocabulary of any size."""
-    source = np.random.Philox(key=row.seed % 2**64 + (row.choice << 64), counter=row.position << 64)
-    raw = source.random_raw(vocab if isinstance(tokens, slice) else int(tokens[-1]) + 1)[tokens]
-    return (
-        (raw >> 12).astype(np.float64) + 0.5
-    ) * 2.0**-52  # 52 bits and a half, which is exact: with 53 the greatest would round to 1

@@ -195,8 +195,9 @@ def test_all_recipes_are_whole():
         cli.bind_stage(recipe.stem.split("-", 1)[-1], read_recipe(recipe), str(recipe))
 
 
-ANSWERS = ["--set", "instruct.count=24", "--set", "judge.most=24", "--set", "judge.answer_tokens=8", "--set", "reward.share=0.3",
-           "--set", "ppo.episodes=64", "--set", "ppo.answer_tokens=8", "--set", "ppo.untrusted=true"]  # fmt: skip
+ANSWERS = ["--set", "instruct.count=24", "--set", "judge.most=24", "--set", "judge.answer_tokens=8",
+           "--set", "reward.share=0.3", "--set", "ppo.episodes=64", "--set", "ppo.answer_tokens=8",
+           "--set", "ppo.untrusted=true"]  # fmt: skip
 
 
 def test_a_text_with_sentences_gives_a_model_that_answers(tmp_path, capsys):

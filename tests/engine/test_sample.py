@@ -5,7 +5,6 @@ import itertools
 import math
 import random
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genus.core.errors import GenusError
+from genus.engine.kernels.draw import philox as kernel_philox
+from genus.engine.kernels.draw import uniform
 from genus.engine.sample import NOT_FINITE, NOTHING_LEFT, Row, choose, log_probs
 from genus.engine.sampling import Sampling
 
@@ -180,10 +181,17 @@ def test_noise_is_a_function_of_seed_choice_position_and_token():
 
 
 @pytest.mark.parametrize("raw", [0, 2**64 - 1])
-def test_the_ends_of_the_random_stream_are_inside_the_unit_interval(monkeypatch, raw):
-    """A uniform of 0 or 1 would be infinite noise, and a warning, which is an error here."""
-    monkeypatch.setattr(np.random, "Philox", lambda **_: SimpleNamespace(random_raw=lambda n: np.full(n, raw, np.uint64)))
-    assert draw(torch.tensor([0.0, 1.0, 0.5]), {}) == 1
+def test_the_ends_of_the_random_stream_are_inside_the_unit_interval(raw):
+    """A uniform of 0 or 1 would be infinite noise."""
+    assert 0 < uniform(np.uint64(raw)) == ((raw >> 12) + 0.5) / 2**52 < 1
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**40))
+@settings(max_examples=30, deadline=None)
+def test_the_stream_is_numpys(seed, choice, position):
+    ours = [kernel_philox(np.uint64(seed), np.uint64(choice), np.uint64(block), np.uint64(position)) for block in (1, 2, 3)]
+    theirs = np.random.Philox(key=seed + (choice << 64), counter=position << 64).random_raw(12)
+    assert [number for block in ours for number in block] == theirs.tolist()
 
 
 def test_a_padded_table_draws_the_same():

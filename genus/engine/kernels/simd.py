@@ -259,6 +259,28 @@ def get(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def put_word(typing: Any, address: Any, x: Any) -> Any:
+    """Write a whole number of 64 bits."""
+
+    def make(context: Any, b: Any, signature: Any, v: Any) -> Any:
+        b.store(v[1], b.inttoptr(v[0], ir.IntType(64).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), make
+
+
+@intrinsic
+def high(typing: Any, x: Any, y: Any) -> Any:
+    """The upper 64 of the 128 bits of a product."""
+
+    def make(b: Any, v: Any) -> Any:
+        wide = ir.IntType(128)
+        return b.trunc(b.lshr(b.mul(b.zext(v[0], wide), b.zext(v[1], wide)), ir.Constant(wide, 64)), ir.IntType(64))
+
+    return _raw(make, types.uint64, types.uint64, types.uint64)
+
+
+@intrinsic
 def word(typing: Any, address: Any, index: Any) -> Any:
     """The whole number of 64 bits at `index` of those at an address."""
 
