@@ -68,7 +68,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         every = PpoEvery(validate=0, sample=0, checkpoint=0)
-        sizes = {"batch": options.batch, "minibatch": options.minibatch, "micro_batch": options.minibatch}
+        sizes = {"batch": options.batch, "minibatch": options.minibatch, "micro_batch": min(16, options.minibatch)}
         recipe = Ppo(
             model=options.model,
             reward=options.reward,

@@ -94,11 +94,11 @@ def batches(count: int, size: int, seed: int, rollout: int, epoch: int) -> list[
     return [order[first : first + size] for first in range(0, count, size)]
 
 
-def by_length(episodes: Sequence[Any], size: int) -> list[Any]:
-    """Episodes with those of each minibatch of `size` from the shortest to the longest, so that little of a micro-batch is
-    filled up. Lessons keep that order, and so the first steps compute the very micro-batches that were read."""
-    groups = (episodes[first : first + size] for first in range(0, len(episodes), size))
-    return [episode for group in groups for episode in sorted(group, key=_length)]
+def by_length(episodes: Sequence[Any], size: int) -> list[int]:
+    """The order in which those of each minibatch of `size` go from the shortest to the longest, so that little of a
+    micro-batch is filled up. Lessons keep it, and so the first steps compute the very micro-batches that were read."""
+    groups = (range(first, min(first + size, len(episodes))) for first in range(0, len(episodes), size))
+    return [number for group in groups for number in sorted(group, key=lambda number: _length(episodes[number]))]
 
 
 def _length(has: Any) -> int:

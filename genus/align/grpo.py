@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genus.align.experience import EpisodePace, Lesson, Lessons, Part, to_lessons
+from genus.align.experience import EpisodePace, Lesson, Lessons, Part, by_length, to_lessons
 from genus.align.log_probs import answer_log_probs
 from genus.align.losses import clipped_policy_loss
 from genus.align.recipe import Grpo
@@ -101,10 +101,13 @@ class _Collector:
         episodes = self._roll(problems, shuffle_key(self.recipe.seed, rollout), self.recipe.group)
         scores = self._scores(problems, episodes, self.recipe.group)
         advantages = group_advantages(scores, self.recipe.group)
-        old, reference = self._read(episodes)
+        order = by_length(episodes, self.recipe.minibatch)
+        episodes, advantages = [episodes[number] for number in order], advantages[order]
+        old, reference, entropy = self._read(episodes)
         kl = sum(float((mine - start).sum()) for mine, start in zip(old, reference, strict=True)) / len(episodes)
         mixed = scores.view(-1, self.recipe.group).std(1, correction=0) > 0
-        self.figures = {"reward": float(scores.mean()), "kl": round(kl, 5), "mixed_groups": float(mixed.float().mean())}
+        self.figures = {"reward": float(scores.mean()), "kl": round(kl, 5), "entropy": round(entropy, 5)}
+        self.figures["mixed_groups"] = float(mixed.float().mean())
         return [
             Part(
                 episode.example,
@@ -140,18 +143,21 @@ class _Collector:
         return torch.tensor([float(is_right(problems[i // n], decode(each.answer))) for i, each in enumerate(episodes)])
 
     @torch.no_grad()
-    def _read(self, episodes: Sequence[Episode]) -> tuple[list[Tensor], list[Tensor]]:
-        """log p by the policy and by the start model, in the micro-batches in which the first steps compute them."""
+    def _read(self, episodes: Sequence[Episode]) -> tuple[list[Tensor], list[Tensor], float]:
+        """log p by the policy and by the start model, in the micro-batches in which the first steps compute them; and the
+        policy's mean entropy."""
         network = self.opened.network.eval()
-        old, reference = list[Tensor](), list[Tensor]()
+        old, reference, entropies = list[Tensor](), list[Tensor](), list[Tensor]()
         for first in range(0, len(episodes), self.recipe.micro_batch):
             some = episodes[first : first + self.recipe.micro_batch]
             tokens = to_torch(stack([[episode.example] for episode in some]), pick_device())
             lengths = [len(episode.answer) for episode in some]
-            old += answer_log_probs(network, tokens, self.recipe.temperature).log_probs.cpu().split(lengths)
+            said = answer_log_probs(network, tokens, self.recipe.temperature, entropy=True)
+            old += said.log_probs.cpu().split(lengths)
+            entropies.append(said.entropy.cpu())
             reference += answer_log_probs(self.reference, tokens, self.recipe.temperature).log_probs.cpu().split(lengths)
         network.train()
-        return old, reference
+        return old, reference, float(torch.cat(entropies).mean())
 
 
 def _loss(network: LanguageModel, recipe: Grpo, lesson: Lesson) -> Scored:
@@ -161,5 +167,5 @@ def _loss(network: LanguageModel, recipe: Grpo, lesson: Lesson) -> Scored:
     losses, held = clipped_policy_loss(said.log_probs, lesson.old, lesson.advantages, recipe.clip)
     behind = lesson.reference - said.log_probs
     far = behind.exp() - 1 - behind
-    stats = {"clipped": held.float().sum(), "entropy": said.entropy.sum(), "divergence": far.detach().sum()}
+    stats = {"clipped": held.float().sum(), "divergence": far.detach().sum()}
     return Scored((losses + recipe.kl * far).sum(), len(losses), stats)

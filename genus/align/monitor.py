@@ -30,7 +30,7 @@ class Monitor:
             and figures["answer_tokens"] > 1.5 * first["answer_tokens"],
             "answers repeat themselves": figures["repetition"] > 2 * first["repetition"] + 0.05,
             "answers no longer end": figures["ended"] < 0.5 * first["ended"],
-            "answers are all alike": figures["answer_entropy"] < 0.2 * first["answer_entropy"],
+            "answers are all alike": figures["entropy"] < 0.2 * first["entropy"],
         }
         rose = f"the reward rose from {first['reward']:.2f} to {figures['reward']:.2f}"
         found = []

@@ -181,7 +181,8 @@ class _Collector:
         numbers = range(rollout * self.recipe.batch, (rollout + 1) * self.recipe.batch)
         asked = [self.source.row(*divmod(number, len(self.source))) for number in numbers]
         began = time.perf_counter()
-        episodes = by_length(self._roll(asked, shuffle_key(self.recipe.seed, rollout)), self.recipe.minibatch)
+        episodes = self._roll(asked, shuffle_key(self.recipe.seed, rollout))
+        episodes = [episodes[number] for number in by_length(episodes, self.recipe.minibatch)]
         rolled = time.perf_counter()
         scores = self._scores(episodes)
         read = self._read(episodes)
@@ -282,7 +283,7 @@ class _Collector:
             some = episodes[first : first + self.recipe.micro_batch]
             tokens = to_torch(stack([[episode.example] for episode in some]), device)
             lengths = [len(episode.answer) for episode in some]
-            said = answer_log_probs(self.policy, tokens, self.recipe.temperature)
+            said = answer_log_probs(self.policy, tokens, self.recipe.temperature, entropy=True)
             start = answer_log_probs(self.fixed.reference, tokens, self.recipe.temperature)
             old += said.log_probs.cpu().split(lengths)
             reference += start.log_probs.cpu().split(lengths)
@@ -318,7 +319,7 @@ class _Collector:
             "reward": round(float(scores.mean()), 5),
             "kl": round(read.kl, 5),
             "kl_penalty": penalty,
-            "answer_entropy": round(read.entropy, 5),
+            "entropy": round(read.entropy, 5),
             "answer_tokens": round(float(lengths.mean()), 3),
             "ended": sum(episode.ended for episode in episodes) / len(episodes),
             "repetition": round(repetition(episodes), 5),
@@ -330,7 +331,7 @@ class _Collector:
 def _loss(model: nn.ModuleDict, recipe: Ppo, lesson: Lesson) -> Scored:
     """The sum over answer tokens of the clipped losses, with the pretraining text's in proportion; and how many tokens.
 
-    Stats, a token: the policy's and the value's loss, how many are held by the clip, entropy in nats, the policy's step
+    Stats, a token: the policy's and the value's loss, how many are held by the clip, the policy's step
     (half the mean square of log ratios, 1909.08593's approximate KL); `ptx_loss` in nats a token of text.
     """
     policy: LanguageModel = model["policy"]  # type: ignore[assignment]
@@ -343,7 +344,6 @@ def _loss(model: nn.ModuleDict, recipe: Ppo, lesson: Lesson) -> Scored:
         "policy_loss": losses.detach().sum(),
         "value_loss": value_losses.detach().sum(),
         "clipped": held.float().sum(),
-        "entropy": said.entropy.sum(),
         "policy_step": 0.5 * (said.log_probs.detach() - lesson.old).square().sum(),
     }
     if lesson.text is not None:

@@ -63,8 +63,9 @@ def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     A row's token is the same, bit for bit, alone and in any batch. `logits` are left as they are.
     """
     scores = logits.detach().float().cpu().numpy()
+    best, finite = scores.argmax(1).tolist(), np.isfinite(scores).all(1)  # of equals the first
     with np.errstate(over="ignore"):  # beyond fp32 is as good as infinite
-        found = [_settle(row_scores, row) for row_scores, row in zip(scores, rows, strict=True)]
+        found = [_settle(scores[place], row, best[place]) if finite[place] else NOT_FINITE for place, row in enumerate(rows)]
     tokens = [each if isinstance(each, int) else -1 for each in found]
     weights = [each for each in found if not isinstance(each, int)]
     if weights:
@@ -81,14 +82,12 @@ def candidates(logits: Tensor, row: Row, top: int) -> Candidates:
     p = raw.exp()
     scores = logits.detach().float().cpu().numpy()
     drawn = np.zeros(len(scores))
-    if (weighed := _weighed(scores, row)) is not None:
+    if (weighed := _weighed(scores, row, int(scores.argmax()))) is not None:
         scores, best = weighed
         if row.sampling.greedy:
             drawn[best] = 1.0
         else:
-            weights = np.exp((scores - scores[best]) / np.float32(row.sampling.temperature))
-            tokens = _filter(weights, row.sampling)
-            drawn[tokens] = weights[tokens]
+            drawn += _left(scores, best, row.sampling)
             drawn /= drawn.sum()
     likeliest = raw.topk(min(top, len(raw))).indices.tolist()
     shown = tuple((token, float(raw[token]), float(drawn[token])) for token in likeliest)
@@ -100,36 +99,39 @@ def log_probs(logits: Tensor) -> Tensor:
     return logits.float().log_softmax(-1)
 
 
-def _settle(scores: "NDArray[np.float32]", row: Row) -> "int | NDArray[np.float32]":
-    """The token of one row of logits (vocab,) where nothing is to be drawn, else the weights of those left, 0 for others."""
-    sampling, best = row.sampling, int(scores.argmax())  # of equals the first; of NaN, too
-    if not np.isfinite(scores[best]) or not np.isfinite(scores.min()):
-        return NOT_FINITE
-    weighed = _weighed(scores, row)
+def _settle(scores: "NDArray[np.float32]", row: Row, best: int) -> "int | NDArray[np.float32]":
+    """The token of one row of logits (vocab,) where nothing is to be drawn, else what is left to draw from."""
+    weighed = _weighed(scores, row, best)
     if weighed is None:
         return NOTHING_LEFT
     scores, best = weighed
     if not np.isfinite(scores[best]):
         return NOT_FINITE
-    if sampling.greedy:
-        return best
-    weights = np.exp((scores - scores[best]) / np.float32(sampling.temperature))
+    return best if row.sampling.greedy else _left(scores, best, row.sampling)
+
+
+def _weighed(scores: "NDArray[np.float32]", row: Row, best: int) -> "tuple[NDArray[np.float32], int] | None":
+    """The scores after all that is done to them before the temperature, and the best token; None where none is left."""
+    if not _changes_scores(row):
+        return scores, best
+    scores = scores.copy()
+    _weigh(scores, row)
+    _forbid(scores, row)
+    best = int(scores.argmax())
+    return None if scores[best] == -np.inf else (scores, best)
+
+
+def _left(scores: "NDArray[np.float32]", best: int, sampling: Sampling) -> "NDArray[np.float32]":
+    """Weights relative to the likeliest token's, which is 1; 0 for tokens that the filters leave out."""
+    weights = scores - scores[best]
+    weights /= np.float32(sampling.temperature)
+    np.exp(weights, out=weights)
     tokens = _filter(weights, sampling)
     if isinstance(tokens, slice):
         return weights
     left = np.zeros_like(weights)
     left[tokens] = weights[tokens]
     return left
-
-
-def _weighed(scores: "NDArray[np.float32]", row: Row) -> "tuple[NDArray[np.float32], int] | None":
-    """The scores after all that is done to them before the temperature, and the best token; None where none is left."""
-    if _changes_scores(row):
-        scores = scores.copy()
-        _weigh(scores, row)
-        _forbid(scores, row)
-    best = int(scores.argmax())
-    return None if scores[best] == -np.inf else (scores, best)
 
 
 def _changes_scores(row: Row) -> bool:

@@ -135,7 +135,7 @@ def test_rewards_that_are_no_numbers_stop_it(home, tmp_path, monkeypatch):
 
 
 def test_the_monitor_says_what_looks_like_cheating(capsys):
-    figures = {"reward": 0.0, "kl": 0.0, "answer_entropy": 3.0, "answer_tokens": 10.0, "ended": 1.0, "repetition": 0.0,
+    figures = {"reward": 0.0, "kl": 0.0, "entropy": 3.0, "answer_tokens": 10.0, "ended": 1.0, "repetition": 0.0,
                "length_correlation": 0.1}  # fmt: skip
     monitor = Monitor()
     assert monitor.note(figures) == []
