@@ -8,6 +8,7 @@ import torch
 
 from genus.align import grpo
 from genus.align.grpo import group_advantages, train_grpo
+from genus.align.log_probs import answer_log_probs
 from genus.align.recipe import Grpo
 from genus.core.errors import GenusError
 from genus.tasks.arithmetic import KINDS, Problem, is_right, problem
@@ -62,3 +63,18 @@ def test_what_is_rewarded_becomes_likelier(tmp_path, monkeypatch):
     train_grpo(Grpo(model=start, out=tmp_path / "run", **fields, **quiet))
     rewards = [each["reward"] for each in read_journal(tmp_path / "run" / "metrics.jsonl") if "reward" in each]
     assert len(rewards) == 20 and sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.2
+
+
+def test_the_first_ratios_are_exactly_1(tmp_path, monkeypatch):
+    seen, plain = [], grpo._loss
+
+    def spy(network, recipe, lesson):
+        said = answer_log_probs(network, lesson.tokens, recipe.temperature)
+        seen.append(said.log_probs.detach() - lesson.old)
+        return plain(network, recipe, lesson)
+
+    monkeypatch.setattr(grpo, "_loss", spy)
+    sizes = {"batch": 16, "group": 4, "minibatch": 8, "micro_batch": 4, "answer_tokens": 8, "held_out": 4, "episodes": 16}
+    optim = Optim(lr=1e-2, weight_decay=0.0)
+    train_grpo(Grpo(model=save_small(tmp_path / "start"), out=tmp_path / "run", **sizes, **{**QUIET, "optim": optim}))
+    assert len(seen) == 4 and all(torch.equal(ratio, torch.zeros_like(ratio)) for ratio in seen[:2])
