@@ -6,11 +6,10 @@ temperature, top-k, top-p, min-p, typical. Tokens as likely as the last that a f
 hangs on how a sort breaks ties.
 
 Randomness has no state. The token is the argmax of logits / temperature + Gumbel noise over the tokens that are left, which
-draws from their softmax, and the noise is a function of (seed, choice, position, token) alone: NumPy's Philox, keyed by
-seed and choice, counted from the position. NumPy promises that the raw stream of a bit generator stays as it is (NEP 19),
-unlike what its `Generator` makes of one. So a text does not depend on what else is in the batch, on how often it was
-preempted, or on whether its tokens were guessed first: a guess is compared with what is drawn there anyway, and a draft
-model that draws with the same noise guesses well.
+draws from their softmax, and the noise is a function of (seed, choice, position, token) alone: Philox 4x64-10, keyed by
+seed and choice, counted from the position (kernels/draw.py), the same numbers as NumPy's. So a text does not depend on what
+else is in the batch, on how often it was preempted, or on whether its tokens were guessed first: a guess is compared with
+what is drawn there anyway, and a draft model that draws with the same noise guesses well.
 
 What a user sets is in sampling.py; this file knows no requests, and no row can disturb another: each is worked on alone.
 """
