@@ -1,7 +1,7 @@
 """PPO and PPO-ptx (InstructGPT, arXiv 2203.02155, section 3.5 and appendix C.4; details of arXiv 1909.08593).
 
 One prompt, one answer; a penalty for each token that is likelier than by the start model; the score on the last token;
-values from a network of their own that starts as the reward model. docs/ppo.md lists what is done and what is left out.
+values from a network of their own that starts as the reward model. docs/align.md lists what is done and what is left out.
 """
 
 import time

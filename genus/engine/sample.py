@@ -65,14 +65,12 @@ def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     best, finite = scores.argmax(1).tolist(), np.isfinite(scores).all(1)  # of equals the first
     with np.errstate(over="ignore"):  # beyond fp32 is as good as infinite
         found = [_settle(scores[place], row, best[place]) if finite[place] else NOT_FINITE for place, row in enumerate(rows)]
-    tokens = [each if isinstance(each, int) else -1 for each in found]
-    weights = [each for each in found if not isinstance(each, int)]
+    tokens = {place: each for place, each in enumerate(found) if isinstance(each, int)}
+    weights = {place: each for place, each in enumerate(found) if not isinstance(each, int)}
     if weights:
-        places = [place for place, each in enumerate(found) if not isinstance(each, int)]
-        keys = [(rows[place].seed, rows[place].choice, rows[place].position) for place in places]
-        for place, token in zip(places, draw(np.stack(weights), keys), strict=True):
-            tokens[place] = token
-    return tokens
+        keys = [(rows[place].seed, rows[place].choice, rows[place].position) for place in weights]
+        tokens |= zip(weights, draw(np.stack(list(weights.values())), keys), strict=True)
+    return [tokens[place] for place in range(len(rows))]
 
 
 def candidates(logits: Tensor, row: Row, top: int) -> Candidates:

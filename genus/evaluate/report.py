@@ -144,7 +144,7 @@ def _answers(wins: dict[str, Any], gate: dict[str, Any]) -> str:
         figures = (f"{found['score']:.2f}", f"{found['repetition']:.2%}", f"{found['tokens']:.1f}")
         rows.append((model, f"{found['win_rate']:.1%}", interval, *figures))
         said += f"<p>{html.escape(model)}:</p>" + "".join(
-            f"<blockquote>{html.escape(each)}</blockquote>" for each in found["says"]
+            f"<blockquote>{html.escape(each)}</blockquote>" for each in found.get("says", ())
         )
     cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     prompts = next(iter(wins.values()))["prompts"]

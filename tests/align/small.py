@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from genus.align.recipe import Reward
+from genus.align.reward import train_reward
 from genus.engine.model import Model
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
@@ -42,3 +44,13 @@ def write_prompts(path: Path, count: int = 12) -> Path:
     """Prompts alone."""
     path.write_text("".join(json.dumps({"prompt": f"say {number}"}) + "\n" for number in range(count)))
     return path
+
+
+def make_home(home: Path, model: str, epochs: int) -> Path:
+    """A start model, a reward model for it, comparisons and prompts."""
+    save_small(home / model)
+    data = str(write_comparisons(home / "comparisons.jsonl"))
+    fields = {"model": home / model, "out": home / "reward", "comparisons": (data,), "held_out": (data,), "batch": 4}
+    train_reward(Reward(**fields, **QUIET, **FAST, epochs=epochs))
+    write_prompts(home / "prompts.jsonl")
+    return home

@@ -10,30 +10,22 @@ from genus.align import grpo
 from genus.align.dpo import train_dpo
 from genus.align.grpo import train_grpo
 from genus.align.ppo import train_ppo
-from genus.align.recipe import Dpo, Grpo, Ppo, Reward
-from genus.align.reward import train_reward
+from genus.align.recipe import Dpo, Grpo, Ppo
 from genus.engine.model import load
 from genus.train.recipe import Optim
 from genus.train.tune_recipe import Lora
-from tests.align.small import FAST, QUIET, save_small, write_comparisons, write_prompts
+from tests.align.small import QUIET, make_home
 
 ROLLOUT = {"batch": 8, "minibatch": 4, "micro_batch": 4, "answer_tokens": 4, "episodes": 16}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A start model, a reward model for it, comparisons and prompts."""
-    home = tmp_path_factory.mktemp("adapters")
-    save_small(home / "start")
-    pairs = str(write_comparisons(home / "pairs.jsonl"))
-    fields = {"model": home / "start", "out": home / "reward", "comparisons": (pairs,), "held_out": (pairs,), "batch": 4}
-    train_reward(Reward(**fields, **QUIET, **FAST, epochs=2))
-    write_prompts(home / "prompts.jsonl")
-    return home
+    return make_home(tmp_path_factory.mktemp("adapters"), "start", epochs=2)
 
 
 def dpo_run(home, **fields):
-    return train_dpo(Dpo(**fields, comparisons=(str(home / "pairs.jsonl"),), batch=4))
+    return train_dpo(Dpo(**fields, comparisons=(str(home / "comparisons.jsonl"),), batch=4))
 
 
 def ppo_run(home, **fields):

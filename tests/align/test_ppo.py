@@ -12,27 +12,19 @@ from genus.align.log_probs import answer_log_probs
 from genus.align.losses import clipped_policy_loss
 from genus.align.monitor import Monitor
 from genus.align.ppo import train_ppo
-from genus.align.recipe import Ppo, Reward
-from genus.align.reward import train_reward
+from genus.align.recipe import Ppo
 from genus.core.errors import GenusError
 from genus.core.files import write_json
 from genus.train.journal import read_journal
 from genus.train.recipe import Every, Optim
-from tests.align.small import FAST, QUIET, save_small, write_comparisons, write_prompts
+from tests.align.small import QUIET, make_home
 
 ROLLOUT = {"batch": 8, "minibatch": 4, "micro_batch": 2, "answer_tokens": 8}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A start model and a reward model for it."""
-    home = tmp_path_factory.mktemp("ppo")
-    save_small(home / "model")
-    data = str(write_comparisons(home / "comparisons.jsonl"))
-    fields = {"model": home / "model", "out": home / "reward", "comparisons": (data,), "held_out": (data,), "batch": 4}
-    train_reward(Reward(**fields, **QUIET, **FAST, epochs=12))
-    write_prompts(home / "prompts.jsonl")
-    return home
+    return make_home(tmp_path_factory.mktemp("ppo"), "model", epochs=12)
 
 
 def recipe(home, out, **changes):
