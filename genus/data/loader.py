@@ -6,6 +6,7 @@ Not for reading files (shards.py).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,11 +157,11 @@ def permute(i: int, size: int, key: int) -> int:
     of range(size) (Black and Rogaway 2002). Fewer than 4 steps on average.
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
-    mask = (1 << half) - 1
+    mask, turns = (1 << half) - 1, _turns(key)
     while True:
         left, right = i >> half, i & mask
-        for turn in range(_ROUNDS):
-            left, right = right, left ^ (_mix(key + turn, right) & mask)
+        for turn in turns:
+            left, right = right, left ^ (_stir(turn ^ right) & mask)
         i = left << half | right
         if i < size:
             return i
@@ -171,20 +172,30 @@ def shuffle_key(seed: int, epoch: int) -> int:
     return _mix(seed, epoch)
 
 
+@lru_cache
+def _turns(key: int) -> list[int]:
+    """What each round mixes in: kept, because it is the same for every row of an epoch."""
+    return [_stir(key + turn) for turn in range(_ROUNDS)]
+
+
 def _mix(key: int, value: int) -> int:
-    """64 well-mixed bits of two integers: the finaliser of splitmix64 (Steele et al. 2014), applied to each in turn."""
-    word = 0
-    for part in (key, value):
-        word = (word ^ part) + 0x9E3779B97F4A7C15 & _WORD
-        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
-        word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
-        word ^= word >> 31
-    return word
+    """64 well-mixed bits of two integers."""
+    return _stir(_stir(key) ^ value)
+
+
+def _stir(word: int) -> int:
+    """The finaliser of splitmix64 (Steele et al. 2014)."""
+    word = word + 0x9E3779B97F4A7C15 & _WORD
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
+    return word ^ word >> 31
 
 
 def _batch(rows: Ids, end_of_text: int | None) -> Batch:
     tokens, targets = rows[:, :-1].copy(), rows[:, 1:].copy()  # (batch, time), each contiguous
     starts = tokens == (-1 if end_of_text is None else end_of_text)
     place = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int64), tokens.shape)
-    origin = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-    return Batch(tokens, targets, place - origin, np.cumsum(starts, axis=1, dtype=np.int64))
+    positions = np.where(starts, place, 0)
+    np.maximum.accumulate(positions, axis=1, out=positions)  # in place: fresh memory costs more than the sums
+    np.subtract(place, positions, out=positions)
+    return Batch(tokens, targets, positions, np.cumsum(starts, axis=1, dtype=np.int64))
