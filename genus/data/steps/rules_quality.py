@@ -5,7 +5,8 @@ A limit is the last value that is kept.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
+
+import numpy as np
 
 from genus.data.steps.rules_view import Check, Drop, Text, at_least, at_most, first_broken
 
@@ -56,31 +57,32 @@ class GopherQuality:
         return first_broken(self._rules)
 
     def _rules(self, text: Text) -> Iterator[Drop | None]:
-        yield from self._lengths(text)
-        total = len(text.words) or 1
-        hashes, ellipses = text.text.count("#"), sum(map(text.text.count, _ELLIPSES))
-        yield at_most(self.most_symbols, hashes / total, "gopher: too many hashes", "hashes a word")
-        yield at_most(self.most_symbols, ellipses / total, "gopher: too many ellipses", "ellipses a word")
-        alphabetic = text.kinds.count(2) / total
-        yield at_least(self.least_alphabetic, alphabetic, "gopher: too few words with letters", "of the words have a letter")
-        stops = len(_STOP_WORDS.intersection(text.words))
-        yield at_least(self.least_stop_words, stops, "gopher: too few stop words", "stop words")
-        total = len(text.lines) or 1
-        bullets = sum(line.lstrip().startswith(_BULLETS) for line in text.lines) / total
-        yield at_most(self.most_bullets, bullets, "gopher: too many bullets", "of the lines begin with a bullet")
-        if ellipses:
-            share = sum(line.rstrip().endswith(_ELLIPSES) for line in text.lines) / total
-            yield at_most(self.most_ellipses, share, "gopher: too many lines cut short", "of the lines end in an ellipsis")
-
-    def _lengths(self, text: Text) -> Iterator[Drop | None]:
-        symbols = text.kinds.count(0)
-        count = len(text.words) - symbols
+        kinds, lengths = text.shapes
+        symbols = np.count_nonzero(kinds == 1)
+        count = len(kinds) - symbols
         yield at_least(self.least_words, count, "gopher: too few words", "words")
         yield at_most(self.most_words, count, "gopher: too many words", "words")
-        characters = len("".join(compress(text.words, text.kinds) if symbols else text.words))
-        mean = characters / (count or 1)
+        mean = int((lengths[kinds > 1] if symbols else lengths).sum()) / (count or 1)
         yield at_least(self.least_mean_length, mean, "gopher: words too short", "characters a word")
         yield at_most(self.most_mean_length, mean, "gopher: words too long", "characters a word")
+        alphabetic = np.count_nonzero(kinds == 3) / (len(kinds) or 1)
+        yield at_least(self.least_alphabetic, alphabetic, "gopher: too few words with letters", "of the words have a letter")
+        yield from self._marks(text)
+        stops = len(_STOP_WORDS.intersection(text.words))
+        yield at_least(self.least_stop_words, stops, "gopher: too few stop words", "stop words")
+
+    def _marks(self, text: Text) -> Iterator[Drop | None]:
+        words, lines = len(text.words) or 1, len(text.lines) or 1
+        hashes = text.text.count("#") / words
+        yield at_most(self.most_symbols, hashes, "gopher: too many hashes", "hashes a word")
+        ellipses = sum(map(text.text.count, _ELLIPSES))
+        yield at_most(self.most_symbols, ellipses / words, "gopher: too many ellipses", "ellipses a word")
+        if sum(map(text.text.count, _BULLETS)) / lines > self.most_bullets:  # no more lines than marks can begin with one
+            share = sum(line.lstrip().startswith(_BULLETS) for line in text.lines) / lines
+            yield at_most(self.most_bullets, share, "gopher: too many bullets", "of the lines begin with a bullet")
+        if ellipses / lines > self.most_ellipses:
+            share = sum(line.rstrip().endswith(_ELLIPSES) for line in text.lines) / lines
+            yield at_most(self.most_ellipses, share, "gopher: too many lines cut short", "of the lines end in an ellipsis")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from genus.data.steps.rules_view import Check, Drop, Text, at_most, first_broken, repeats
 
@@ -15,6 +19,7 @@ __all__ = ["GopherRepetition"]
 
 _BETWEEN_PARAGRAPHS = re.compile(r"\n{2,}")
 _SHORTEST = 5  # words in the shortest n-gram whose repeats are counted
+_RUN = re.compile(b"\1{%d,}" % (_SHORTEST - 1))  # pairs in a row that occurred before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,24 +67,26 @@ class GopherRepetition:
         yield at_most(self.most_paragraph_characters, characters / size, reason, "of the characters")
 
     def _n_grams(self, text: Text) -> Iterator[Drop | None]:
-        import numpy as np
-
-        words, size = text.words, len(text.text)
-        pairs = len(words) - 1
+        words, size, pairs = text.words, len(text.text), len(text.words) - 1
         earlier: dict[tuple[str, str], int] = {}
-        first = np.fromiter(map(earlier.setdefault, zip(words, words[1:], strict=False), range(pairs)), np.intp, pairs)
-        places = np.bincount(first)
-        top = int(places.argmax())  # the first of the most frequent
-        often, longest = int(places[top]), max(map(len, words))
-        for n, limit in enumerate(self.most_frequent, 2):
-            if often * (n * longest + n - 1) / size > limit:
-                characters = often * len(" ".join(words[top : top + 2])) if n == 2 else most_frequent(words, n)
-                yield at_most(limit, characters / size, f"gopher: frequent {n}-gram", "of the characters")
+        first = np.fromiter(map(earlier.setdefault, pairwise(words), range(pairs)), np.intp, pairs)
+        places = np.bincount(first)[first]  # of each pair, how many there are
+        yield from self._frequent(text, places)
         runs = _runs(words, (first != np.arange(pairs)).tobytes())
         for n, limit in enumerate(self.most_repeated, _SHORTEST):
             runs = [(length, characters) for length, characters in runs if length >= n]
             if sum(characters for _, characters in runs) / size > limit:
                 yield at_most(limit, repeated(words, n) / size, f"gopher: repeated {n}-grams", "of the characters")
+
+    def _frequent(self, text: Text, places: NDArray[np.intp]) -> Iterator[Drop | None]:
+        lengths, size = text.shapes[1], len(text.text)
+        fewest, characters = places, lengths
+        for n, limit in enumerate(self.most_frequent, 2):
+            characters = characters[:-1] + lengths[n - 1 :] + 1
+            if n > 2:
+                fewest = np.minimum(fewest[:-1], places[n - 2 :])  # an n-gram has no more places than a pair in it
+            if len(fewest) and int((fewest * characters).max()) / size > limit:
+                yield at_most(limit, most_frequent(text.words, n) / size, f"gopher: frequent {n}-gram", "of the characters")
 
 
 def most_frequent(words: list[str], n: int) -> int:
@@ -107,9 +114,6 @@ def repeated(words: list[str], n: int) -> int:
 
 
 def _runs(words: list[str], again: bytes) -> list[tuple[int, int]]:
-    """Stretches of words in which each pair has occurred before, where they can hold the shortest n-gram: words, characters."""
+    """Words and characters of each stretch where every pair has occurred before, if it can hold the shortest n-gram."""
     spans = [match.span() for match in _RUN.finditer(again)]
     return [(end - start + 1, len("".join(words[start : end + 1]))) for start, end in spans]
-
-
-_RUN = re.compile(b"\1{%d,}" % (_SHORTEST - 1))

@@ -6,12 +6,13 @@ stands between "\\n", as it is, unless it is blank.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
-__all__ = ["Check", "Drop", "Text", "at_least", "at_most", "first_broken", "repeats"]
+import numpy as np
+from numpy.typing import NDArray
 
-_KNOWN = 200_000  # words whose kind is remembered, about 20 MB
-_LONG = 40  # characters; longer words seldom come again
+__all__ = ["Check", "Drop", "Text", "at_least", "at_most", "first_broken", "repeats"]
 
 
 class Drop(NamedTuple):
@@ -21,39 +22,32 @@ class Drop(NamedTuple):
     detail: str
 
 
-class _Kinds(dict[str, int]):
-    """Of a word 0 when it has neither letter nor digit, 1 when it has no letter, else 2."""
-
-    def __missing__(self, word: str) -> int:
-        kind = 2 if any(map(str.isalpha, word)) else int(any(map(str.isalnum, word)))
-        if len(word) <= _LONG:
-            if len(self) >= _KNOWN:
-                self.clear()
-            self[word] = kind
-        return kind
-
-
-_KINDS = _Kinds()  # remembers only what the word alone decides, so no document's fate depends on what came before
+@cache
+def _classes() -> NDArray[np.uint8]:
+    """Of each character 0 (white space), 1 (neither letter nor digit), 2 (digit) or 3 (letter)."""
+    every = [chr(code) for code in range(0x110000)]
+    of = [np.fromiter(map(test, every), np.uint8, len(every)) for test in (str.isalnum, str.isalpha, str.isspace)]
+    return (1 + of[0] + of[1]) * (1 - of[2])
 
 
 class Text:
     """A text with its words and lines; what few rules need is found when one first asks."""
 
-    __slots__ = ("_kinds", "_repeated", "lines", "text", "words")
+    __slots__ = ("_repeated", "_shapes", "lines", "text", "words")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.words = text.split()
         self.lines = [line for line in text.split("\n") if line and not line.isspace()]
-        self._kinds: bytes | None = None
+        self._shapes: tuple[NDArray[np.uint8], NDArray[np.intp]] | None = None
         self._repeated: tuple[int, int] | None = None
 
     @property
-    def kinds(self) -> bytes:
-        """Of each word 0 (neither letter nor digit in it), 1 (no letter) or 2."""
-        if self._kinds is None:
-            self._kinds = bytes(map(_KINDS.__getitem__, self.words))
-        return self._kinds
+    def shapes(self) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+        """Of each word 1 (neither letter nor digit in it), 2 (no letter) or 3; and its length in characters."""
+        if self._shapes is None:
+            self._shapes = _shapes(self.text)
+        return self._shapes
 
     @property
     def repeated_lines(self) -> tuple[int, int]:
@@ -94,6 +88,16 @@ def first_broken(rules: Callable[[Text], Iterator[Drop | None]]) -> Check:
         return text
 
     return check
+
+
+def _shapes(text: str) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    padded = np.zeros(len(codes) + 2, np.uint8)
+    _classes().take(codes, out=padded[1:-1])
+    inside = padded != 0
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    starts, ends = edges[::2], edges[1::2]
+    return np.maximum.reduceat(padded[1:-1], starts) if len(starts) else padded[:0], ends - starts
 
 
 def _number(value: float) -> str:
