@@ -61,8 +61,8 @@ class Shares:
     Of the first n rows the heaviest source has its share, rounded; of the others, the next heaviest has its share among
     them, rounded; and so on (the idea of the `mix` of grain, in order of weight and rounded to nearest). So each count
     grows by 0 or 1 a row, and the j-th heaviest source is never further from its target than (1 + 1 + 1/2 + ... +
-    1/(j-1)) / 2 rows: 2.4 rows for the last of The Pile's 22, whatever n is. Of several ranks one may see other shares
-    than the next; all together see these.
+    1/(j-1)) / 2 rows: below 2.4 for each of The Pile's 22, whatever n is. Of several ranks one may see other shares than
+    the next; all together see these.
     """
 
     def __init__(self, weights: Mapping[str, Fraction], available: Mapping[str, int], epoch: int) -> None:
@@ -156,7 +156,7 @@ def open_rows(
     """
     if mix is None:
         return Rows(shards.stream("train"), context, seed, mask_documents=mask_documents)
-    names = shards.sources("train")
+    names = list(shards.sources("train"))
     if not names:
         raise GenusError(f"{shards.path} does not tell sources apart; make it again with genus shards --by KEY")
     wanted = {name for name, value in _values(mix, names)[1].items() if value}
