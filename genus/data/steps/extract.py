@@ -33,7 +33,8 @@ _SHALLOW = frozenset(
     """area base body br caption col colgroup dd dt embed frame head hr html img input keygen li link meta optgroup option p
     param rb rp rt rtc source tbody td tfoot th thead tr track wbr""".split()  # noqa: SIM905
 )
-_DEEPEST = 512  # nested elements, as many as Chromium's parser makes; extraction takes time in the square of it
+_DEEPEST = 512  # nested elements, as many as Chromium's parser makes
+_WORK = 20_000_000  # ancestors of all elements: the time of extraction, a few seconds at most
 _ATTRIBUTES = 1_000  # of one tag; parsing takes time in the square of it
 
 
@@ -71,21 +72,27 @@ class Extract:
     def _trouble(self, html: str) -> tuple[str, str] | None:
         if len(html) > self.largest:
             return "page too large", f"{len(html):,} characters of HTML, at most {self.largest:,}"
-        depth, attributes = _extremes(html)
+        depth, work, attributes = _extremes(html)
         if depth > _DEEPEST:
             return "page nested too deep", f"more than {_DEEPEST} elements open at once"
+        if work > _WORK:
+            return "page nested too deep", f"more than {_WORK:,} ancestors of its elements, {depth} of one"
         if attributes > _ATTRIBUTES:
             return "tag with too many attributes", f"more than {_ATTRIBUTES:,} in one tag"
         return None
 
 
-def _extremes(html: str) -> tuple[int, int]:
-    """Most elements open at once, not fewer than the parser will have, and most attributes in a tag; stops beyond limits."""
+def _extremes(html: str) -> tuple[int, int, int]:
+    """Most elements open at once, their sum over all elements, and most attributes in a tag; stops beyond a limit.
+
+    The first two are not less than what the parser will have but for a small factor.
+    """
     opened: Counter[str] = Counter()
-    depth = deepest = most = at = 0
-    while deepest <= _DEEPEST and most <= _ATTRIBUTES and (match := _TAG.search(html, at)):
+    depth = deepest = work = most = at = 0
+    while deepest <= _DEEPEST and work <= _WORK and most <= _ATTRIBUTES and (match := _TAG.search(html, at)):
         at = match.end()
         name = (match["name"] or "").lower()
+        work += depth
         if len(match["attributes"] or "") > 2 * _ATTRIBUTES:  # an attribute takes two characters at least
             most = max(most, sum(1 for _ in _ATTRIBUTE.finditer(match["attributes"])))
         if not name or name in _SHALLOW:
@@ -100,4 +107,4 @@ def _extremes(html: str) -> tuple[int, int]:
             opened[name] += 1
             depth += 1
             deepest = max(deepest, depth)
-    return deepest, most
+    return deepest, work, most

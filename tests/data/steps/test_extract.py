@@ -70,8 +70,9 @@ def test_a_page_without_text_is_dropped(html: str) -> None:
         "<div></ </div>" * 100_000 + "deep",
         "<svg><style>" + "<div>" * 100_000 + "</style>deep",
         "<script a='</script><!--'></script>" + "<div>" * 100_000 + "deep",
+        "<div>" * 500 + "<p>a</p>" * 300_000,
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_deep_nesting_neither_crashes_nor_hangs(html: str) -> None:
     began = time.process_time()
@@ -141,4 +142,5 @@ def test_depth_is_counted_as_another_parser_counts_it() -> None:
     assert _extremes("<div>" * 20 + html)[0] == other.deepest + 20
     assert _extremes("<br><img src=a><p>one<p>two<li>three<li>four")[0] == 0
     assert _extremes("<div>" * (_DEEPEST + 1))[0] > _DEEPEST
-    assert _extremes("<div " + "a " * 1500 + ">")[1] > 1000
+    assert _extremes("<div " + "a " * 1500 + ">")[2] > 1000
+    assert _extremes("<div>" * 3 + "<p>" * 4)[1] == 0 + 1 + 2 + 4 * 3
