@@ -266,6 +266,10 @@ def test_another_source_does_not_reorder_the_others(shards: ShardSet) -> None:
     assert web(MIX, 50) == web(Mix(weights={"web": 1, "books": 0, "wiki": 0}), 50)
 
 
+def test_sources_of_one_size_are_not_in_one_order(shards: ShardSet) -> None:
+    assert len({rows.seed for rows in mixed(shards)._rows}) == len(SIZES)
+
+
 def test_without_a_mixture_nothing_changes(shards: ShardSet) -> None:
     plain, rows = open_rows(shards, CONTEXT, 3), Rows(shards.stream("train"), CONTEXT, 3)
     assert isinstance(plain, Rows)

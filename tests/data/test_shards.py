@@ -209,7 +209,7 @@ def test_a_killed_start_keeps_its_finished_shards(
 ) -> None:
     if by:  # two sources in turns
         monkeypatch.setattr(stage, "_source", lambda document, _: str(int(document.id[1:]) % 2))
-    made_once = replace(made.shards, out=tmp_path / "once", by=by)
+    made_once = replace(made.shards, out=tmp_path / "once", by=by, shard_tokens=300 if by else 700)
     make_shards(made_once)
     recipe, finished = replace(made_once, out=tmp_path / "out"), []
     for calls in (4, 4, 4, 1000):
