@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -124,10 +125,12 @@ def test_a_large_file_becomes_pieces_that_join_to_it(tmp_path: Path, monkeypatch
 
 
 def test_an_unreadable_file_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: Callable[..., BinaryIO] = Path.open
+
     def refuse(path: Path, mode: str) -> BinaryIO:
         if path.name == "a.txt":
             raise PermissionError(13, "Permission denied")
-        return open(path, mode)
+        return opened(path, mode)
 
     (tmp_path / "a.txt").write_text("text")
     (tmp_path / "b.jsonl").write_text('{"text": "kept"}')

@@ -7,7 +7,7 @@ it; fastwarc reads what is in a record. Requests, metadata and revisits are no d
 import io
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from genus.data.sources import limits
 from genus.data.sources.document import Document, Dropped, Found, is_date, sound
@@ -35,14 +35,14 @@ def read_archive(piece: Piece) -> Found:
     yield from (Dropped(f"{piece.name}#end", "broken record", detail) for detail in damage)
 
 
-def _opened(piece: Piece, damage: list[str]) -> BinaryIO:
+def _opened(piece: Piece, damage: list[str]) -> io.BufferedReader:
     if piece.file.suffix.lower() != ".gz":
         return unpacked(piece.file)
     packed = Gunzip(piece.file.open("rb"), damage)
-    return cast(BinaryIO, io.BufferedReader(Unpacked(packed, piece.size), 2**16))
+    return io.BufferedReader(Unpacked(packed, piece.size), 2**16)
 
 
-def _records(file: BinaryIO, name: str, damage: list[str]) -> Iterator[tuple[str, bytes | Dropped]]:
+def _records(file: io.BufferedReader, name: str, damage: list[str]) -> Iterator[tuple[str, bytes | Dropped]]:
     """The name and bytes of each record, or why it has none. A name is the offset in the unpacked archive."""
     window = _Window(file)
     while window.begin():
@@ -66,12 +66,12 @@ def _records(file: BinaryIO, name: str, damage: list[str]) -> Iterator[tuple[str
 class _Window:
     """What is held of the unpacked archive: at most a record and a little more."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self.file, self.held, self.offset = file, bytearray(), 0
 
     def fill(self, size: int) -> bool:
         """Hold at least `size` bytes, where there are so many."""
-        while len(self.held) < size and (more := self.file.read(max(2**16, size - len(self.held)))):
+        while len(self.held) < size and (more := self.file.read1(2**16)):
             self.held += more
         return len(self.held) >= size
 
@@ -98,8 +98,7 @@ class _Window:
         """Whether a record of `size` bytes is whole and followed by another, or by the end."""
         self.fill(size + 16)
         after = bytes(self.held[size : size + 16])
-        rest = after.lstrip(b"\r\n")
-        return len(self.held) >= size and (not rest or (rest != after and rest.startswith(_NEXT[1:])))
+        return len(self.held) >= size and (after.startswith(b"\r\n\r\n") or not after.strip(b"\r\n"))
 
     def skip_to(self, mark: bytes) -> None:
         """Go to just behind the first byte of the next mark, or to the end."""
@@ -119,13 +118,35 @@ def _document(raw: bytes, name: str, source: str) -> Document | Dropped | None:
         if record.record_type not in (response, resource, conversion):
             return None
         if record.is_http:
-            record.parse_http(auto_decode="all")
-        body = record.reader.read(limits.RECORD + 1)  # it may be compressed, so it may be longer than the record
+            record.parse_http(auto_decode="transfer")  # with "all" it would unpack a bomb whole
+        body = _body(record)
     except (OSError, ValueError) as error:
         return Dropped(name, "broken record", str(error)[:200])
     if len(body) > limits.RECORD:
         return Dropped(name, "too long", f"its body expands to more than {limits.RECORD} bytes")
     return _page(record, body, name, source)
+
+
+def _body(record: Any) -> bytes:
+    """The content, unpacked, up to a little more than a record may be. Raises OSError where it is not what it says."""
+    from fastwarc.stream_io import BrotliReader, GzipReader, ZstdReader
+
+    unpack = {
+        "": lambda reader: reader,
+        "br": BrotliReader,
+        "deflate": lambda reader: GzipReader(reader, zlib=True),
+        "gzip": GzipReader,
+        "identity": lambda reader: reader,
+        "x-gzip": GzipReader,
+        "zstd": ZstdReader,
+    }
+    coding = (record.http_headers.get("Content-Encoding", "") if record.is_http else "").strip().lower()
+    if coding not in unpack:
+        raise ValueError(f"content coding {coding!a}")
+    reader, body = unpack[coding](record.reader), bytearray()
+    while len(body) <= limits.RECORD and (more := reader.read(2**16)):
+        body += more
+    return bytes(body)
 
 
 def _page(record: Any, body: bytes, name: str, source: str) -> Document | Dropped:

@@ -15,6 +15,7 @@ from genus.data.sources.unpack import unpacked
 __all__ = ["read_json_file", "read_jsonl"]
 
 _DECODER = json.JSONDecoder()
+_GOES_ON = ("", *"0123456789.eE+-")  # what may follow in the file on the first part of a number
 _SHOWN = 100  # characters of a parser's message
 
 
@@ -107,7 +108,7 @@ class _Values:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.held, self.at)
-                if end < len(self.held) or self.ended:  # else 12 may go on as 123
+                if self.ended or self.held[end : end + 1] not in _GOES_ON:
                     self.at = end
                     return value
             except ValueError:

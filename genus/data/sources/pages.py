@@ -14,6 +14,8 @@ __all__ = ["decode_page", "read_html"]
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _META = re.compile(rb"""<meta[^>]{1,200}charset\s*=\s*["']?\s*([\w:.+-]{2,40})""", re.IGNORECASE)
 _XML = re.compile(rb"""<\?xml[^>]{1,200}encoding\s*=\s*["']([\w:.+-]{2,40})""", re.IGNORECASE)
+# Encodings in which most sequences of bytes mean nothing, so that text that can be read in one is in it.
+_OF_PAIRS = ("big5", "euc", "gb", "iso2022", "shift", "utf")
 _PRESCAN = 4096  # bytes that are searched for what the page says of its encoding; the HTML standard asks for 1024
 
 
@@ -29,7 +31,7 @@ def read_html(piece: Piece) -> Found:
 
 
 def decode_page(raw: bytes, declared: str, name: str) -> str | Dropped:
-    """The text of a page whose HTTP header declares the encoding `declared`, or ""; it is never guessed against evidence.
+    """The text of a page whose HTTP header declares the encoding `declared`, or "".
 
     A byte order mark decides. Then UTF-8 is tried before what is declared, since text of another encoding is hardly ever
     valid UTF-8; then what is declared; and what the bytes look like only where nothing is declared.
@@ -37,26 +39,23 @@ def decode_page(raw: bytes, declared: str, name: str) -> str | Dropped:
     mark = next((mark for mark in _MARKS if raw.startswith(mark)), b"")
     problem = Dropped(name, "unknown encoding", f"{declared or 'none'} is declared")
     for coding in (_MARKS[mark],) if mark else _codings(raw, declared):
+        if problem.reason == "mixed encodings" and not coding.startswith(_OF_PAIRS):
+            continue
         try:
             text = raw.decode(coding)
         except LookupError:
             continue
         except UnicodeDecodeError as error:
-            problem = _undecodable(raw, coding, error.start, name)
-            if problem.reason == "mixed encodings":
-                break
+            where = f"byte 0x{raw[error.start]:02x} at offset {error.start}"
+            if coding == "utf-8":
+                problem = Dropped(name, "mixed encodings" if _mostly_utf8(raw) else "invalid UTF-8", where)
+            else:
+                problem = Dropped(name, "unknown encoding", f"{where} is not {coding}")
             continue
         if (nul := text.find("\0")) >= 0:
             return Dropped(name, "binary file", f"NUL character at {nul}")
         return tidy(text) if text.strip("\ufeff \t\r\n") else Dropped(name, "empty", "no text in it")
     return problem
-
-
-def _undecodable(raw: bytes, coding: str, at: int, name: str) -> Dropped:
-    detail = f"byte 0x{raw[at]:02x} at offset {at}"
-    if coding != "utf-8":
-        return Dropped(name, "unknown encoding", f"{detail} is not {coding}")
-    return Dropped(name, "mixed encodings" if _mostly_utf8(raw) else "invalid UTF-8", detail)
 
 
 def _codings(raw: bytes, declared: str) -> list[str]:
@@ -71,7 +70,7 @@ def _codings(raw: bytes, declared: str) -> list[str]:
 
 
 def _mostly_utf8(raw: bytes) -> bool:
-    """Whether more than half of the bytes above ASCII belong to valid UTF-8, so that another encoding would be wrong too."""
+    """Whether more than half of the bytes above ASCII are valid UTF-8, so that one of single bytes would be wrong too."""
     valid = raw.decode("utf-8", "ignore")
     return 2 * (len(valid.encode()) - _ascii(valid)) > len(raw) - len(raw.decode("ascii", "ignore"))
 

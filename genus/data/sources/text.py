@@ -1,6 +1,7 @@
 """Plain text and source code: files that are text as they stand, in UTF-8. Not for text inside another format."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import BinaryIO
 
 from genus.data.sources import limits
@@ -26,14 +27,12 @@ def _documents(piece: Piece, meta: dict[str, str]) -> Found:
     offset = 0
     with unpacked(piece.file) as file:
         parts = _parts(file)
-        raw, following, number = next(parts, b""), next(parts, None), 1
-        alone = following is None
-        while raw is not None:
-            name = piece.name if alone else f"{piece.name}#{number}"
+        first = list(islice(parts, 2)) or [b""]
+        for number, raw in enumerate(chain(first, parts), 1):
+            name = piece.name if len(first) == 1 else f"{piece.name}#{number}"
             text = decode(raw, offset, name)
             yield text if isinstance(text, Dropped) else Document(name, text, piece.source, meta=dict(meta))
-            offset, number = offset + len(raw), number + 1
-            raw, following = following, next(parts, None)
+            offset += len(raw)
 
 
 def _parts(file: BinaryIO) -> Iterator[bytes]:

@@ -25,14 +25,14 @@ class Broken(Exception):  # noqa: N818 - a fact about a file, caught by its read
         self.reason, self.detail = reason, detail
 
 
-def unpacked(path: Path) -> BinaryIO:
+def unpacked(path: Path) -> io.BufferedReader:
     """The bytes of a file, unpacked by its suffix. Raises OSError where it cannot be opened; reading may raise Broken."""
     packing = PACKED.get(path.suffix.lower())
     if packing is None:
         return path.open("rb")
     file = path.open("rb")
     inner = Gunzip(file) if packing == "gzip" else _Zstandard(file)
-    return cast(BinaryIO, io.BufferedReader(Unpacked(inner, path.stat().st_size), _CHUNK))
+    return io.BufferedReader(Unpacked(inner, path.stat().st_size), _CHUNK)
 
 
 class Unpacked(io.RawIOBase):
@@ -84,7 +84,7 @@ class Gunzip:
             except zlib.error as error:
                 self._damaged(str(error).removeprefix("Error -3 while decompressing data: "))
                 self._seek_member()
-                continue
+                return b"\n"  # so that what follows begins a line, as records of an archive do
             self.packed = self.member.unused_data if self.member.eof else self.member.unconsumed_tail
             if self.member.eof:
                 self.member = None
