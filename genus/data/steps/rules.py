@@ -28,13 +28,16 @@ Set = Literal["gopher_quality", "gopher_repetition", "c4", "fineweb", "code_stac
 class Rules:
     """Drop documents that break a rule of the sets named.
 
-    A document with a programming language in its meta "code" is judged by the sets for code alone, every other by those for
-    text. The sets are tried in the order named, each on the text as the sets before it left it (c4 removes lines), and the
-    rules of a set in a fixed order; the first broken rule is the reason.
+    A document with a programming language in its meta "code" is judged by the sets for code alone, any other by those for
+    text, if it is in one of `languages` or states none: all four were made for English and look at words. The sets are
+    tried in the order named, each on the text as the sets before it left it (c4 removes lines), and the rules of a set in a
+    fixed order; the first broken rule is the reason.
     """
 
     sets: tuple[Set, ...] = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "code_stack")
     """Which sets: gopher_quality, gopher_repetition, c4, fineweb; for code: code_stack, code_roots, code_pile."""
+    languages: tuple[str, ...] = ("en",)
+    """Languages that the sets for text judge, without region: other documents go on as they are. Empty for every one."""
     gopher_quality: GopherQuality = field(default_factory=GopherQuality)
     """Limits of Gopher's rules for quality."""
     gopher_repetition: GopherRepetition = field(default_factory=GopherRepetition)
@@ -58,7 +61,15 @@ class Rules:
             if self.sets.count(name) > 1:
                 raise GenusError(f"rules.sets names {name} twice; name it once")
         text, code = (self._checks(sets) for sets in (TEXT_SETS, CODE_SETS))
-        return lambda document: _judge(document, code if document.meta.get("code") else text)
+        judged = {"", *self.languages}
+
+        def judge(document: Document) -> Fate:
+            if document.meta.get("code"):
+                return _judge(document, code)
+            other = self.languages and document.language.partition("-")[0] not in judged
+            return Fate(document) if other else _judge(document, text)
+
+        return judge
 
     def _checks(self, sets: tuple[str, ...]) -> tuple[Check, ...]:
         return tuple(getattr(self, name).open() for name in self.sets if name in sets)

@@ -58,7 +58,7 @@ class GopherQuality:
 
     def _rules(self, text: Text) -> Iterator[Drop | None]:
         kinds, lengths = text.shapes
-        symbols = np.count_nonzero(kinds == 1)
+        symbols = int(np.count_nonzero(kinds == 1))
         count = len(kinds) - symbols
         yield at_least(self.least_words, count, "gopher: too few words", "words")
         yield at_most(self.most_words, count, "gopher: too many words", "words")

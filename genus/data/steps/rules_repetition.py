@@ -59,12 +59,13 @@ class GopherRepetition:
         size = len(text.text)
         count, characters = text.repeated_lines
         yield at_most(self.most_lines, count / len(text.lines), "gopher: repeated lines", "of the lines")
-        yield at_most(self.most_line_characters, characters / size, "gopher: repeated lines", "of the characters")
+        yield at_most(self.most_line_characters, characters / size, "gopher: characters in repeated lines", "of them")
         paragraphs = [part for part in _BETWEEN_PARAGRAPHS.split(text.text.strip()) if not part.isspace()]
         count, characters = repeats(paragraphs)
         reason = "gopher: repeated paragraphs"
         yield at_most(self.most_paragraphs, count / len(paragraphs), reason, "of the paragraphs")
-        yield at_most(self.most_paragraph_characters, characters / size, reason, "of the characters")
+        reason = "gopher: characters in repeated paragraphs"
+        yield at_most(self.most_paragraph_characters, characters / size, reason, "of them")
 
     def _n_grams(self, text: Text) -> Iterator[Drop | None]:
         words, size, pairs = text.words, len(text.text), len(text.words) - 1

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Check", "Drop", "Text", "at_least", "at_most", "first_broken", "repeats"]
 
+_PLANES = 0x40000  # in the planes of Unicode behind these there are no letters, digits or spaces
+
 
 class Drop(NamedTuple):
     """Why a document is not kept: the phrase that is counted, and its numbers beside the limit."""
@@ -25,7 +27,7 @@ class Drop(NamedTuple):
 @cache
 def _classes() -> NDArray[np.uint8]:
     """Of each character 0 (white space), 1 (neither letter nor digit), 2 (digit) or 3 (letter)."""
-    every = [chr(code) for code in range(0x110000)]
+    every = [chr(code) for code in range(_PLANES)]
     of = [np.fromiter(map(test, every), np.uint8, len(every)) for test in (str.isalnum, str.isalpha, str.isspace)]
     return (1 + of[0] + of[1]) * (1 - of[2])
 
@@ -93,7 +95,7 @@ def first_broken(rules: Callable[[Text], Iterator[Drop | None]]) -> Check:
 def _shapes(text: str) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     padded = np.zeros(len(codes) + 2, np.uint8)
-    _classes().take(codes, out=padded[1:-1])
+    _classes().take(codes, out=padded[1:-1], mode="clip")
     inside = padded != 0
     edges = np.flatnonzero(inside[1:] != inside[:-1])
     starts, ends = edges[::2], edges[1::2]
