@@ -13,6 +13,7 @@ from glob import escape
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
 from genus.core.errors import GenusError
@@ -42,7 +43,7 @@ def fetched(source: str, cache: Path | None = None) -> Path:
     here = sorted(place.iterdir()) if place.is_dir() else []
     if not here:
         with new_folder(place) as folder:
-            (_fetch_dataset if source.startswith(_HUB) else _fetch_file)(source, folder)
+            (_fetch_file if source.startswith(_WEB) else _fetch_dataset)(source, folder)
         here = sorted(place.iterdir())
     return here[0]
 
@@ -51,6 +52,8 @@ def _fetch_file(address: str, folder: Path) -> None:
     try:
         reply = _opener().open(urllib.request.Request(address, headers={"User-Agent": "genus"}), timeout=_PATIENCE)
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise _unreachable(address, error) from error
     with reply:
         total = int(reply.headers.get("Content-Length") or 0)
@@ -144,7 +147,8 @@ def _wanted(file: str, below: str | None) -> bool:
 
 
 def _unreachable(address: str, error: Exception | str) -> GenusError:
-    reason = (str(getattr(error, "reason", "") or error).strip() or type(error).__name__).splitlines()[0][:200]
+    told = error if isinstance(error, HTTPError) else getattr(error, "reason", "") or error
+    reason = (str(told).strip() or type(error).__name__).splitlines()[0][:200]
     return GenusError(f"{address} could not be fetched ({reason}); check the address and the network")
 
 

@@ -75,7 +75,7 @@ def test_values_are_those_of_a_whole_parse_however_they_are_cut(tmp_path: Path) 
             path.write_bytes(raw)
             with path.open("rb") as file:
                 small = _Values(file)
-                    small.file = Cut(file, cut)  # type: ignore[assignment]
+                small.file = Cut(file, cut)  # type: ignore[assignment]
                 assert list(small) == json.loads(raw)
 
 
