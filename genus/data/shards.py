@@ -32,6 +32,7 @@ __all__ = ["ShardSet", "ShardsRecipe", "TokenStream", "make_shards", "open_shard
 
 _FORMAT = "genus-shards-1"
 _BATCH = 2**20  # bytes of text tokenised at once: enough to use all cores
+_AHEAD = 2  # batches
 _FIELDS = ("source", "licence", "language")
 
 
@@ -194,12 +195,14 @@ def _write(config: ShardsRecipe, split: str, tokenizer: Tokenizer, work: ShardWo
 
 
 def _tokenised(tokenizer: Tokenizer, batches: Iterator[list[_Text]]) -> Iterator[tuple[list[_Text], list[list[int]]]]:
-    """Batches with their ids, in order. The next is tokenised, by tokenizers' own threads, while one is written."""
+    """Batches with their ids, in order. While one is written, one becomes Python's numbers, and tokenizers' own threads
+    work on another.
+    """
     waiting: deque[tuple[list[_Text], Future[list[list[int]]]]] = deque()
-    with ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(_AHEAD) as ahead:
         for texts in batches:
             waiting.append((texts, ahead.submit(tokenizer.encode_batch, [each.text for each in texts])))
-            if len(waiting) > 1:
+            if len(waiting) > _AHEAD:
                 first, ids = waiting.popleft()
                 yield first, ids.result()
         for last, ids in waiting:
