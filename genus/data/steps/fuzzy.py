@@ -8,6 +8,7 @@ part, `signatures` and `shingles` of texts; over all parts, `candidates` and `se
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,14 +91,15 @@ def signatures(texts: Any, config: Fuzzy) -> NDArray[np.uint64]:
 
 def shingles(texts: Any, config: Fuzzy) -> Shingles:
     """The sets of shingles of an Arrow column of texts: of candidates only, for they take about 60% of the texts' bytes."""
-    from genus.data.steps.loops import shingle_sets
-    from genus.data.steps.words import read_texts
+    from genus.data.steps.words import read_texts, word_runs
 
-    read = read_texts(texts, config.plain)
-    values = np.empty(int(read.bounds[-1] - read.bounds[0]) // 2 + len(read.bounds), np.uint32)
-    bounds = np.zeros(len(read.bounds), np.int64)
-    shingle_sets(read, config.words, values, bounds)
-    return Shingles(values[: bounds[-1]].copy(), bounds)
+    numbers, bounds = word_runs(read_texts(texts, config.plain), config.words)
+    values = (numbers >> np.uint64(32)).astype(np.uint32)
+    for begin, end in pairwise(bounds.tolist()):
+        values[begin:end].sort()
+    new = np.append(True, values[1:] != values[:-1])[: len(values)]
+    new[bounds[:-1][bounds[:-1] < len(values)]] = True
+    return Shingles(values[new], np.append(0, np.cumsum(new))[bounds])
 
 
 def candidates(signed: Sequence[NDArray[np.uint64]], ranges: int = 1) -> Candidates:

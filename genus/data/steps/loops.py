@@ -16,12 +16,13 @@ __all__ = [
     "SPACE",
     "TABLE",
     "band_numbers",
+    "find_grams",
     "keep_first",
     "mix",
     "read_words",
     "room",
-    "shingle_sets",
     "windows",
+    "write_windows",
 ]
 
 kernel: Any = njit(error_model="numpy", nogil=True, cache=True)
@@ -157,70 +158,45 @@ def _least(shingles: Any, count: int, factors: Any, terms: Any, least: Any) -> N
 
 
 @kernel
-def shingle_sets(texts: Any, size: int, values: Any, bounds: Any) -> None:
-    """Write the sorted sets to `values`, one after the other, and where each begins to `bounds` (documents + 1)."""
+def write_windows(texts: Any, size: int, out: Any, bounds: Any) -> None:
+    """The `windows` of each text, one after the other, and where each text's begin in `out` (documents + 1)."""
     words, places = np.empty(room(texts), np.uint64), np.empty((0, 2), np.int64)
     bounds[0] = 0
     for document in range(len(texts.bounds) - 1):
         count = windows(words, read_words(texts, document, words, places), size, words)
-        begin = bounds[document]
-        here = values[begin : begin + count]
-        for i in range(count):
-            here[i] = np.uint32(words[i] >> np.uint64(32))
-        here.sort()
-        unique = min(count, 1)
-        for i in range(1, count):
-            if here[i] != here[i - 1]:
-                unique += 1
-                values[begin + unique - 1] = here[i]
-        bounds[document + 1] = begin + unique
+        out[bounds[document] : bounds[document] + count] = words[:count]
+        bounds[document + 1] = bounds[document] + count
 
 
 @kernel
 def keep_first(order: Any, found: Any, sets: Any, threshold: float, most: int) -> tuple[Any, Any]:
     """For each document who stays in its place, or -1 when it stays itself, and its Jaccard index with that one."""
     kept, jaccard = np.full(len(order), -1, np.int64), np.zeros(len(order))
+    seen = np.full(len(order), -1, np.int64)  # the last document that each kept one was compared with
     buckets = found.buckets.max() + 1 if len(found.buckets) else 0
     heads = np.zeros((buckets + 1, 2), np.int64)  # of a bucket: where its places begin, how many documents it has kept
     for bucket in found.buckets:
         heads[bucket + 1, 0] += 1
     for bucket in range(buckets):
         heads[bucket + 1, 0] = heads[bucket, 0] + min(heads[bucket + 1, 0], most)
-    ranks = np.empty(heads[buckets, 0], np.int64)  # the kept of each bucket, as places in `order`
-    near = np.empty(0, np.int64)
+    ranks = np.empty(heads[buckets, 0], np.int64)  # the kept of each bucket, as places in `order`, in ascending order
     for rank in range(len(order)):
-        document = order[rank]
+        document, first = order[rank], rank
         mine = found.buckets[found.bounds[document] : found.bounds[document + 1]]
-        near, count = _near(mine, heads, ranks, near)
-        for i in range(count):
-            if i == 0 or near[i] != near[i - 1]:
-                jaccard[document] = _jaccard(sets, document, order[near[i]], threshold)
-                if jaccard[document] >= threshold:
-                    kept[document] = order[near[i]]
+        for bucket in mine:
+            for at in range(heads[bucket, 0], heads[bucket, 0] + heads[bucket, 1]):
+                if ranks[at] >= first:
                     break
-        if kept[document] < 0:
-            for bucket in mine:
-                if heads[bucket, 0] + heads[bucket, 1] < heads[bucket + 1, 0]:
-                    ranks[heads[bucket, 0] + heads[bucket, 1]] = rank
-                    heads[bucket, 1] += 1
+                if seen[ranks[at]] != rank:
+                    seen[ranks[at]] = rank
+                    near = _jaccard(sets, document, order[ranks[at]], threshold)
+                    if near >= threshold:
+                        first, kept[document], jaccard[document] = ranks[at], order[ranks[at]], near
+        for bucket in mine:
+            if kept[document] < 0 and heads[bucket, 0] + heads[bucket, 1] < heads[bucket + 1, 0]:
+                ranks[heads[bucket, 0] + heads[bucket, 1]] = rank
+                heads[bucket, 1] += 1
     return kept, jaccard
-
-
-@kernel
-def _near(mine: Any, heads: Any, ranks: Any, near: Any) -> tuple[Any, int]:
-    """The kept of these buckets in ascending order, with repeats, in `near` or in a larger array; how many."""
-    count = 0
-    for bucket in mine:
-        count += heads[bucket, 1]
-    if count > len(near):
-        near = np.empty(2 * count, np.int64)
-    count = 0
-    for bucket in mine:
-        for at in range(heads[bucket, 0], heads[bucket, 0] + heads[bucket, 1]):
-            near[count] = ranks[at]
-            count += 1
-    near[:count].sort()
-    return near, count
 
 
 @kernel
@@ -241,3 +217,40 @@ def _jaccard(sets: Any, one: int, two: int, threshold: float) -> float:
         if possible < threshold * (total - possible):
             return -1.0
     return shared / (total - shared)
+
+
+@kernel
+def _search(number: Any, sieve: Any, sorted_numbers: Any) -> int:
+    """The place of a number in `sorted_numbers`, or -1. The sieve turns nearly all others away."""
+    bit = number >> sieve.shift
+    if not sieve.bits[bit >> np.uint64(3)] >> (bit & np.uint64(7)) & np.uint64(1):
+        return -1
+    first, last = 0, len(sorted_numbers)
+    while first < last:
+        middle = (first + last) // 2
+        if sorted_numbers[middle] < number:
+            first = middle + 1
+        else:
+            last = middle
+    return first if first < len(sorted_numbers) and sorted_numbers[first] == number else -1
+
+
+@kernel
+def find_grams(texts: Any, sizes: Any, sieve: Any, grams: Any) -> Any:
+    """(found, 4): for each run of words that is in `grams` its document, where it begins and ends there, its place in it."""
+    words, places = np.empty(room(texts), np.uint64), np.empty((room(texts), 2), np.int64)
+    runs, found, total = np.empty(len(words), np.uint64), np.empty((64, 4), np.int64), 0
+    for document in range(len(texts.bounds) - 1):
+        count = read_words(texts, document, words, places)
+        for size in sizes:
+            for i in range(windows(words, count, size, runs) if count >= size else 0):
+                at = _search(runs[i], sieve, grams)
+                if at >= 0:
+                    if total == len(found):
+                        grown = np.empty((2 * total, 4), np.int64)
+                        grown[:total] = found
+                        found = grown
+                    found[total, 0], found[total, 1] = document, places[i, 0]
+                    found[total, 2], found[total, 3] = places[i + size - 1, 1], at
+                    total += 1
+    return found[:total]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genus.data.steps.columns import utf8
-from genus.data.steps.loops import ALONE, DELETED, SHIFT, SPACE, TABLE
+from genus.data.steps.loops import ALONE, DELETED, SHIFT, SPACE, TABLE, write_windows
 
-__all__ = ["Texts", "fold_table", "read_texts"]
+__all__ = ["Texts", "fold_table", "read_texts", "word_runs"]
 
 _UNSPACED = (  # Thai and Lao; Myanmar; Khmer; kana; ideographs
     *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF)),
@@ -55,3 +55,11 @@ def fold_table(plain: bool) -> NDArray[np.uint32]:
 def read_texts(column: Any, plain: bool) -> Texts:
     """An Arrow column of texts, to read the words of; `plain` as for `fold_table`."""
     return Texts(*utf8(column), fold_table(plain))
+
+
+def word_runs(texts: Texts, size: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """A number for each run of `size` words (of all its words, for a shorter text) and where those of each text begin."""
+    out = np.empty(int(texts.bounds[-1] - texts.bounds[0]) // 2 + len(texts.bounds), np.uint64)
+    bounds = np.zeros(len(texts.bounds), np.int64)
+    write_windows(texts, size, out, bounds)
+    return out[: bounds[-1]], bounds

@@ -1,7 +1,7 @@
 """Near copies planted with known Jaccard indices, and small sets where every pair can be tried."""
 
 import random
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ def run(
     """All steps over so many parts. Documents of `priority` come before the others."""
     ids, texts = list(documents), list(documents.values())
     cuts = np.linspace(0, len(ids), parts + 1).astype(int)
-    signed = [signatures(column(texts[a:b]), config) for a, b in zip(cuts, cuts[1:], strict=False)]
+    signed = [signatures(column(texts[a:b]), config) for a, b in pairwise(cuts)]
     found = candidates(signed, ranges)
     sets = shingles(column([texts[i] for i in found.documents]), config)
     priorities = np.array([ids[i] not in priority for i in found.documents], np.int64)
