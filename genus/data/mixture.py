@@ -1,21 +1,18 @@
 """Mixtures: which share of what a model reads comes from which source, as weights or as epochs, and what became of it.
 
-The source of every row is a pure function of its number, so that the position of a run stays one number. Not for order
-within a source (loader.py), nor for choosing documents: what a corpus holds of a source is all of it.
+The source of every row is a pure function of its number, so that the position of a run stays one number. Not for rows
+(loader.py), nor for choosing documents: what a corpus holds of a source is all of it.
 """
 
-import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 from genus.core.errors import GenusError
-from genus.data.loader import Batch, Ids, Rows, shuffle_key
-from genus.data.shards import ShardSet
 
-__all__ = ["PUBLISHED", "Mix", "Mixture", "Published", "Shares", "open_rows", "share_out"]
+__all__ = ["PUBLISHED", "Mix", "Part", "Published", "Shares", "share_out", "wanted"]
 
 Kind = Literal["weights", "epochs"]
 
@@ -115,7 +112,7 @@ def share_out(mix: Mix, available: Mapping[str, int]) -> Shares:
 
     Raises GenusError naming the source when one has no value or an unfit one, or a value is for a source that is missing.
     """
-    kind, values = _values(mix, list(available))
+    kind, values = wanted(mix, available)
     if kind == "weights":
         weights = {name: Fraction(str(value)) for name, value in values.items()}
         return Shares(weights, available, sum(available[name] for name in values if values[name]))
@@ -123,62 +120,9 @@ def share_out(mix: Mix, available: Mapping[str, int]) -> Shares:
     return Shares(weights, available, max(1, round(sum(weights.values()))))
 
 
-class Mixture:
-    """Rows of several sources at fixed shares, for a loader: each source without replacement until all of it was read.
-
-    A row is of one source only. `len()` rows are an epoch: as many as all sources have, or as the epochs of `mix` come to.
-    """
-
-    def __init__(self, rows: Mapping[str, Rows], mix: Mix) -> None:
-        self.shares = share_out(mix, {name: len(each) for name, each in rows.items()})
-        self._rows = [rows[name] for name in self.shares.names]
-
-    def __len__(self) -> int:
-        return self.shares.epoch
-
-    def row(self, epoch: int, i: int) -> Ids:
-        """The i-th row of an epoch, (context + 1,)."""
-        source, number = self.shares.place(epoch * len(self) + i)
-        rows = self._rows[source]
-        return rows.row(*divmod(number, len(rows)))
-
-    def batch(self, rows: list[Ids]) -> Batch:
-        """Rows stacked into a batch."""
-        return self._rows[0].batch(rows)
-
-
-def open_rows(
-    shards: ShardSet, context: int, seed: int, mask_documents: bool = True, mix: Mix | None = None
-) -> Rows | Mixture:
-    """What a run reads of the training split: rows of all of it, or of its sources as `mix` says.
-
-    Raises GenusError as `share_out`, when the shards do not tell sources apart, or when one has too little for a row.
-    """
-    if mix is None:
-        return Rows(shards.stream("train"), context, seed, mask_documents=mask_documents)
-    names = list(shards.sources("train"))
-    if not names:
-        raise GenusError(f"{shards.path} does not tell sources apart; make it again with genus shards --by KEY")
-    wanted = {name for name, value in _values(mix, names)[1].items() if value}
-    rows = {
-        name: Rows(shards.stream("train", name), context, _seed(seed, name), mask_documents=mask_documents)
-        for name in names
-        if name in wanted
-    }
-    return Mixture(rows, mix)
-
-
-def _seed(seed: int, name: str) -> int:
-    """A seed of each source's own, that does not change when another source is added."""
-    return shuffle_key(seed, int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()))
-
-
-def _rounded(count: int, part: int, rest: int) -> int:
-    return (2 * count * part + rest) // (2 * rest)
-
-
-def _values(mix: Mix, names: list[str]) -> tuple[Kind, dict[str, float]]:
-    """The value that the mixture gives to each of `names`, after all checks."""
+def wanted(mix: Mix, names: Iterable[str]) -> tuple[Kind, dict[str, float]]:
+    """What a mixture says of each source. Raises GenusError as `share_out`."""
+    names = list(names)
     table = PUBLISHED.get(mix.table)
     if mix.weights and mix.epochs:
         raise GenusError("mixture has weights and epochs; give one of them")
@@ -198,6 +142,10 @@ def _values(mix: Mix, names: list[str]) -> tuple[Kind, dict[str, float]]:
     if not any(values[name] for name in names):
         raise GenusError(f"mixture.{kind} is 0 for every source ({known}); give one of them more")
     return kind, {name: values[name] for name in names}
+
+
+def _rounded(count: int, part: int, rest: int) -> int:
+    return (2 * count * part + rest) // (2 * rest)
 
 
 PUBLISHED = {

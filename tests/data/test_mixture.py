@@ -15,8 +15,8 @@ from small_corpus import prose
 
 from genus.core.errors import GenusError
 from genus.data.corpus import Corpus, make_corpus
-from genus.data.loader import Batch, Loader, Rows
-from genus.data.mixture import PUBLISHED, Mix, Mixture, Shares, open_rows, share_out
+from genus.data.loader import Batch, Loader, Mixture, Rows, open_rows
+from genus.data.mixture import PUBLISHED, Mix, Shares, share_out
 from genus.data.shards import ShardSet, ShardsRecipe, make_shards, open_shards
 from genus.data.vocabulary import TokenizerRecipe, make_tokenizer
 
@@ -263,7 +263,11 @@ def test_another_source_does_not_reorder_the_others(shards: ShardSet) -> None:
         mine = (n for n in range(10_000) if rows.shares.names[rows.shares.place(n)[0]] == "web")
         return [rows.row(*divmod(number, len(rows))).tobytes() for number in islice(mine, count)]
 
-    assert web(MIX, 50) == web(Mix(weights={"web": 1, "books": 0, "wiki": 0}), 50)
+    alone = Mix(weights={"web": 1, "books": 0, "wiki": 0})
+    assert web(MIX, 50) == web(alone, 50)
+    rows = open_rows(shards, CONTEXT, 3, mix=alone)
+    assert isinstance(rows, Mixture)
+    assert rows.shares.report(9)["left_out"] == ["books", "wiki"]
 
 
 def test_sources_of_one_size_are_not_in_one_order(shards: ShardSet) -> None:
