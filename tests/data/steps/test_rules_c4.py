@@ -88,6 +88,7 @@ def test_sentences_are_counted_by_their_ends(line: str, sentences: int) -> None:
         ("The shell-fire now.", ""),
         ("A very bad thing.", "very bad"),
         ("Everyvery bad thing.", ""),
+        ("A very badly done thing.", ""),
     ],
 )
 def test_bad_words_are_whole_words_and_phrases(tmp_path: Path, text: str, word: str) -> None:

@@ -21,8 +21,8 @@ def broken(rules: Any, text: str) -> tuple[str, str]:
     [
         (FIFTY, FIFTY[:-5] + "--", "too few words", "49 words, at least 50"),
         (FIFTY + "word " * 99_950, FIFTY + "word " * 99_951, "too many words", "100,001 words, at most 100,000"),
-        # 3 + 2 + 47 * 3 + 4 = 150 letters in 50 words
-        ("the of " + "abc " * 47 + "abcd", "the of " + "abc " * 48, "words too short",
+        # 3 + 2 + 47 * 3 + 4 = 150 letters in 50 words, beside which the dashes do not count
+        ("the of -- " + "abc " * 47 + "abcd", "the of -- " + "abc " * 48, "words too short",
          "2.98 characters a word, at least 3.0"),
         # 3 + 2 + 448 + 47 = 500 letters in 50 words
         ("the of" + " b" * 47 + " " + "a" * 448, "the of" + " b" * 47 + " " + "a" * 449, "words too long",
@@ -34,7 +34,8 @@ def broken(rules: Any, text: str) -> tuple[str, str]:
         (FIFTY, "the The the " + "word " * 48, "too few stop words", "1 stop words, at least 2"),
         ("the of a b c d\n" + "- a b c d\n \n" * 9, "the of a b c d\n" + " •a b c d e\n" * 10, "too many bullets",
          "0.9091 of the lines begin with a bullet, at most 0.9"),
-        (("the of word\n" * 6 + "word…\n") * 3 + "word…\nword...", ("the of word\n" * 2 + "word…\n") * 16, "too many lines cut short",
+        (("the of word\n" * 6 + "word…\n") * 3 + "word…\nword...",
+         ("the of word\n" * 2 + "word…\n") * 16, "too many lines cut short",
          "0.3333 of the lines end in an ellipsis, at most 0.3"),
     ],
 )  # fmt: skip
