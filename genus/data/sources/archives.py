@@ -32,7 +32,7 @@ def read_archive(piece: Piece) -> Found:
             found = record if isinstance(record, Dropped) else _document(record, name, piece.source)
             if found is not None:
                 yield found
-    yield from (Dropped(f"{piece.name}#end", "broken record", detail) for detail in damage)
+    yield from (Dropped(f"{piece.name}#lost{i}", "broken record", detail) for i, detail in enumerate(damage, 1))
 
 
 def _opened(piece: Piece, damage: list[str]) -> io.BufferedReader:
@@ -151,13 +151,14 @@ def _body(record: Any) -> bytes:
 
 def _page(record: Any, body: bytes, name: str, source: str) -> Document | Dropped:
     url, kind = record.headers.get("WARC-Target-URI", ""), record.headers.get("Content-Type", "")
-    charset = re.search(r"charset\s*=\s*[\"']?([\w:.+-]+)", kind, re.IGNORECASE)
-    declared = charset[1] if charset else ""
     if record.is_http:
         status = record.http_headers.status_code
         if status != 200:
             return Dropped(name, "not a page", f"HTTP status {status}: {sound(url)[:200]}")
         kind, declared = record.http_content_type or "", record.http_charset or ""
+    else:
+        charset = re.search(r"charset\s*=\s*[\"']?([\w:.+-]+)", kind, re.IGNORECASE)
+        declared = charset[1] if charset else ""
     kind = kind.partition(";")[0].strip().lower()
     if kind not in (*_HTML, "text/plain"):
         return Dropped(name, "other format", f"{sound(kind)[:80] or 'no Content-Type'}: {sound(url)[:200]}")

@@ -22,18 +22,13 @@ from genus.core.progress import progress
 from genus.data.sources import limits
 from genus.data.sources.kinds import kind_of
 
-__all__ = ["fetched", "is_address"]
+__all__ = ["fetched"]
 
 _HUB = "hf://datasets/"
 _WEB = ("http://", "https://")
 _DATASET = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/([^@?#]+))?")
 _PATIENCE = 60  # seconds without a byte
 _BY_TYPE = {"text/html": ".html", "text/plain": ".txt", "application/json": ".json", "application/x-ndjson": ".jsonl"}
-
-
-def is_address(source: str) -> bool:
-    """Whether `source` is fetched over a network."""
-    return source.startswith((*_WEB, "hf://"))
 
 
 def fetched(source: str, cache: Path | None = None) -> Path:

@@ -1,6 +1,7 @@
 """Pages of HTML: bytes of any encoding to text. The text keeps its tags; taking the words out is a step's work."""
 
 import re
+from collections.abc import Iterator
 from itertools import chain
 
 from genus.data.sources import limits
@@ -58,15 +59,19 @@ def decode_page(raw: bytes, declared: str, name: str) -> str | Dropped:
     return problem
 
 
-def _codings(raw: bytes, declared: str) -> list[str]:
+def _codings(raw: bytes, declared: str) -> Iterator[str]:
+    # Encodings of seven bits, such as ISO-2022-JP, and UTF-16 may be valid UTF-8 too.
+    narrow = b"\x1b" in raw or b"\0" in raw
+    if not narrow:
+        yield "utf-8"
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
     inside = chain.from_iterable(pattern.findall(raw[:_PRESCAN]) for pattern in (_META, _XML))
     labels = (declared, *(label.decode("ascii", "replace") for label in inside))
     known = [coding for label in labels if label and (coding := map_encoding_to_html5(label, fallback_utf8=False))]
-    if b"\x1b" in raw or b"\0" in raw:  # encodings of seven bits, such as ISO-2022-JP, and UTF-16 may be valid UTF-8 too
-        return [*known, "utf-8"]
-    return ["utf-8", *(known[:1] or [detect_encoding(raw) or ""])]
+    yield from known[:1] or [detect_encoding(raw) or ""]
+    if narrow:
+        yield "utf-8"
 
 
 def _mostly_utf8(raw: bytes) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 from genus.core.errors import GenusError
 from genus.data.sources.archives import read_archive
 from genus.data.sources.document import Dropped, Found
-from genus.data.sources.fetch import fetched, is_address
 from genus.data.sources.folders import FORMATS, file_piece, folder_pieces
 from genus.data.sources.jsonl import read_json_file, read_jsonl
 from genus.data.sources.kinds import kind_of
@@ -20,6 +19,7 @@ from genus.data.sources.unpack import Broken
 
 __all__ = ["about", "pieces", "read", "read_piece"]
 
+_ADDRESSES = ("http://", "https://", "hf://")
 _READERS: dict[str, Callable[[Piece], Found]] = {
     "code": read_code,
     "dropped": lambda piece: iter((Dropped(piece.name, piece.reason, piece.detail),)),
@@ -43,14 +43,18 @@ def pieces(source: str, cache: Path | None = None) -> list[Piece]:
     if source in PACKAGED:
         files = (path for path in PACKAGED[source].folder().rglob("*") if path.is_file())
         return [Piece(kind="packaged", name=source, size=sum(path.stat().st_size for path in files))]
-    root = fetched(source, cache) if is_address(source) else Path(source)
+    root, title = Path(source), ""
+    if source.startswith(_ADDRESSES):
+        from genus.data.sources.fetch import fetched  # here, since urllib takes as long to import as all else
+
+        root, title = fetched(source, cache), source
     if root.is_dir():
-        return folder_pieces(root, source if is_address(source) else root.resolve().name)
+        return folder_pieces(root, title or root.resolve().name)
     if not root.is_file():
         raise GenusError(f"source {source} does not exist; give a folder or file of text, or one of: {', '.join(PACKAGED)}")
     if not kind_of(root.name):
         raise GenusError(f"source {source} is not of a format that is read; convert it to one of: {FORMATS}")
-    return [file_piece(root, root.name, source if is_address(source) else root.name)]
+    return [file_piece(root, root.name, title or root.name)]
 
 
 def read_piece(piece: Piece) -> Found:
