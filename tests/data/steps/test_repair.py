@@ -11,7 +11,6 @@ from genus.data.sources import Document, read
 from genus.data.steps.repair import Repair
 from genus.data.steps.step import Fate
 
-
 STEP = Repair().open()
 
 
