@@ -65,10 +65,12 @@ class SetGrams(NamedTuple):
 
 
 class Sieve(NamedTuple):
-    """A bit for each value of the first 64 - shift bits of a number: clear means that the number is not among the grams."""
+    """A bit for each value of the first 64 - shift bits of the number of a run of `words` words, fewer than any of the grams
+    has or as many: clear means that none of the grams begins so."""
 
     bits: NDArray[np.uint8]
     shift: np.uint64
+    words: int
 
 
 class Grams(NamedTuple):
@@ -103,14 +105,15 @@ class Cut(NamedTuple):
 def make_grams(sets: Sequence[TaskSet], config: Decontaminate) -> Grams:
     """All runs of words of the sets."""
     made = [_set_grams(tasks, config) for tasks in sets]
-    numbers = np.concatenate([np.zeros(0, np.uint64), *(found for _, found in made)])
-    owners = np.repeat(np.arange(len(made)), [len(found) for _, found in made])
+    numbers = np.concatenate([np.zeros(0, np.uint64), *(found for _, found, _ in made)])
+    owners = np.repeat(np.arange(len(made)), [len(found) for _, found, _ in made])
     order = np.argsort(numbers, kind="stable")
     numbers, owners = numbers[order], owners[order]
     begins = runs(numbers[1:] == numbers[:-1])[0] if len(numbers) else np.zeros(0, np.int64)
     unique = frozen(numbers[begins])
-    sizes = frozen(np.unique(np.array([info.words for info, found in made if len(found)], np.int64)))
-    return Grams(tuple(info for info, _ in made), unique, owners, np.append(begins, len(numbers)), sizes, _sieve(unique))
+    sizes = frozen(np.unique(np.array([info.words for info, found, _ in made if len(found)], np.int64)))
+    sieve = _sieve([first for *_, first in made], config.fewest)
+    return Grams(tuple(info for info, *_ in made), unique, owners, np.append(begins, len(numbers)), sizes, sieve)
 
 
 def count_documents(texts: Any, grams: Grams) -> Found:
@@ -155,8 +158,9 @@ def _find(texts: Any, grams: Grams) -> Places:
     return find_grams(read_texts(texts, False), grams.sizes, grams.sieve, grams.numbers)
 
 
-def _set_grams(tasks: TaskSet, config: Decontaminate) -> tuple[SetGrams, Numbers]:
-    """An example is as long as its longest text, for a run of words does not go from one text to another."""
+def _set_grams(tasks: TaskSet, config: Decontaminate) -> tuple[SetGrams, Numbers, Numbers]:
+    """And the numbers of its runs of `fewest` words, for the sieve. An example is as long as its longest text, for a run of
+    words does not go from one text to another."""
     import pyarrow as pa
 
     from genus.data.steps.words import read_texts, word_runs
@@ -166,18 +170,22 @@ def _set_grams(tasks: TaskSet, config: Decontaminate) -> tuple[SetGrams, Numbers
     sizes = [len(example) for example in tasks.examples]
     lengths = np.maximum.reduceat(counts, np.cumsum([0, *sizes[:-1]])) if len(counts) else np.zeros(1, np.int64)
     size = min(config.words, max(config.fewest, int(np.percentile(lengths, 5))))
-    numbers, bounds = word_runs(texts, size)
-    found = np.unique(numbers[np.repeat(counts >= size, np.diff(bounds))])
-    return SetGrams(tasks.name, len(sizes), size, len(found), int((lengths < size).sum())), found
+    found, first = (_unique(*word_runs(texts, words), counts >= words) for words in (size, config.fewest))
+    return SetGrams(tasks.name, len(sizes), size, len(found), int((lengths < size).sum())), found, first
 
 
-def _sieve(numbers: Numbers) -> Sieve:
-    """With 16 bits for a number, one in 16 of what is not among them passes."""
+def _unique(numbers: Numbers, bounds: Places, long_enough: NDArray[np.bool_]) -> Numbers:
+    return np.unique(numbers[np.repeat(long_enough, np.diff(bounds))])
+
+
+def _sieve(sets: list[Numbers], words: int) -> Sieve:
+    """With 16 to 32 bits for a number, fewer than one in 16 of what is not among them pass."""
+    numbers = np.concatenate([np.zeros(0, np.uint64), *sets])
     bits = max(13, (16 * len(numbers)).bit_length())
     places = numbers >> np.uint64(64 - bits)
     sieve = np.zeros(2 ** (bits - 3), np.uint8)
     np.bitwise_or.at(sieve, places >> np.uint64(3), np.uint8(1) << (places & np.uint64(7)).astype(np.uint8))
-    return Sieve(frozen(sieve), np.uint64(64 - bits))
+    return Sieve(frozen(sieve), np.uint64(64 - bits), words)
 
 
 def _gaps(spans: list[tuple[int, int]], end: int, around: int) -> list[tuple[int, int]]:

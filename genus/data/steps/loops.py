@@ -220,11 +220,23 @@ def _jaccard(sets: Any, one: int, two: int, threshold: float) -> float:
 
 
 @kernel
-def _search(number: Any, sieve: Any, sorted_numbers: Any) -> int:
-    """The place of a number in `sorted_numbers`, or -1. The sieve turns nearly all others away."""
+def _passes(number: Any, sieve: Any) -> Any:
     bit = number >> sieve.shift
-    if not sieve.bits[bit >> np.uint64(3)] >> (bit & np.uint64(7)) & np.uint64(1):
-        return -1
+    return sieve.bits[bit >> np.uint64(3)] >> (bit & np.uint64(7)) & np.uint64(1)
+
+
+@kernel
+def _run(words: Any, begin: int, size: int) -> Any:
+    """The number of one of `windows`."""
+    number = np.uint64(0)
+    for i in range(begin, begin + size):
+        number = number * _MULTIPLIER + words[i]
+    return mix(number)
+
+
+@kernel
+def _search(number: Any, sorted_numbers: Any) -> int:
+    """The place of a number, or -1."""
     first, last = 0, len(sorted_numbers)
     while first < last:
         middle = (first + last) // 2
@@ -237,14 +249,19 @@ def _search(number: Any, sieve: Any, sorted_numbers: Any) -> int:
 
 @kernel
 def find_grams(texts: Any, sizes: Any, sieve: Any, grams: Any) -> Any:
-    """(found, 4): for each run of words that is in `grams` its document, where it begins and ends there, its place in it."""
+    """(found, 4): for each run of words that is in `grams` its document, where it begins and ends there, its place in it.
+
+    The sieve turns nearly all others away by their first words.
+    """
     words, places = np.empty(room(texts), np.uint64), np.empty((room(texts), 2), np.int64)
     runs, found, total = np.empty(len(words), np.uint64), np.empty((64, 4), np.int64), 0
     for document in range(len(texts.bounds) - 1):
         count = read_words(texts, document, words, places)
-        for size in sizes:
-            for i in range(windows(words, count, size, runs) if count >= size else 0):
-                at = _search(runs[i], sieve, grams)
+        for i in range(windows(words, count, sieve.words, runs) if count >= sieve.words else 0):
+            if not _passes(runs[i], sieve):
+                continue
+            for size in sizes:
+                at = _search(_run(words, i, size), grams) if i + size <= count else -1
                 if at >= 0:
                     if total == len(found):
                         grown = np.empty((2 * total, 4), np.int64)

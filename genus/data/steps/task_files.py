@@ -26,25 +26,26 @@ class TaskSet(NamedTuple):
 
 
 def read_tasks(path: Path) -> list[TaskSet]:
-    """The set of a file, or those of a folder: one for each file, named by its path there without suffixes.
+    """The set of a file, or those of a folder, one for each file. Names are of folder and file, such as gsm8k/train.
 
     Text files of a folder are left out, since they tell of the others; name those that are sets themselves. Raises
     GenusError for a file that cannot be read whole, as what is not read is not found.
     """
     if path.is_file():
-        return [TaskSet(_name(Path(path.name)), _examples(path))]
+        return [TaskSet(_name(path, path.absolute().parent), _examples(path))]
     files = [file for file in sorted(path.rglob("*")) if _suffix(file) in _READERS and file.is_file()]
     if not files:
         raise GenusError(f"{path} holds no evaluation set; name a file or folder of: {', '.join([*_READERS, *_LINES])}")
-    return [TaskSet(_name(file.relative_to(path)), _examples(file)) for file in files]
+    return [TaskSet(_name(file, path.absolute()), _examples(file)) for file in files]
 
 
 def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _name(path: Path) -> str:
-    return path.as_posix()[: -len(path.name)] + path.name.split(".")[0]
+def _name(path: Path, folder: Path) -> str:
+    within = path.absolute().relative_to(folder.parent)
+    return within.with_name(Path(path.name.removesuffix(".gz")).stem).as_posix()
 
 
 def _examples(path: Path) -> list[list[str]]:

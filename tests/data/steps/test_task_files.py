@@ -24,13 +24,13 @@ TEXTS = [["Why?\nSo.", "a", "b"], ["é"]]
         ("set.jsonl", "\n".join(map(json.dumps, RECORDS)) + "\n\n"),
         ("set.json", json.dumps(RECORDS)),
         ("set.json", json.dumps({"version": "1", "data": {"one": RECORDS[:1], "two": RECORDS[1:], "tags": ["x"]}})),
-        ("set.v2.JSONL.gz", "\ufeff" + "\r\n".join(map(json.dumps, RECORDS))),
+        ("set.JSONL.gz", "\ufeff" + "\r\n".join(map(json.dumps, RECORDS))),
     ],
 )
 def test_json(tmp_path: Path, name: str, content: str) -> None:
     raw = content.encode()
     (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
-    assert read_tasks(tmp_path / name) == [TaskSet("set", TEXTS)]
+    assert read_tasks(tmp_path / name) == [TaskSet(f"{tmp_path.name}/set", TEXTS)]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -38,12 +38,14 @@ def test_tables(tmp_path: Path, delimiter: str) -> None:
     rows = [["id", "text", "label"], ["1", f"two\nlines{delimiter} and more, or; not", "yes"]]
     with (tmp_path / "t.csv").open("w", newline="") as file:
         csv.writer(file, delimiter=delimiter).writerows(rows)
-    assert read_tasks(tmp_path / "t.csv") == [TaskSet("t", rows)]
+    assert read_tasks(tmp_path / "t.csv") == [TaskSet(f"{tmp_path.name}/t", rows)]
 
 
 def test_lines_of_texts(tmp_path: Path) -> None:
-    (tmp_path / "eng.devtest").write_text("One sentence.\n\n Another. \n")
-    assert read_tasks(tmp_path / "eng.devtest") == [TaskSet("eng", [["One sentence."], [" Another. "]])]
+    (tmp_path / "eng.v2.devtest").write_text("One sentence.\n\n Another. \n")
+    assert read_tasks(tmp_path / "eng.v2.devtest") == [
+        TaskSet(f"{tmp_path.name}/eng.v2", [["One sentence."], [" Another. "]])
+    ]
 
 
 def test_folders_name_their_sets_and_leave_notes_out(tmp_path: Path) -> None:
@@ -51,7 +53,8 @@ def test_folders_name_their_sets_and_leave_notes_out(tmp_path: Path) -> None:
     (tmp_path / "b" / "c" / "test.jsonl").write_text('{"x": "one"}')
     (tmp_path / "a.json").write_text('["two"]')
     (tmp_path / "README.txt").write_text("notes")
-    assert read_tasks(tmp_path) == [TaskSet("a", [["two"]]), TaskSet("b/c/test", [["one"]])]
+    root = tmp_path.name
+    assert read_tasks(tmp_path) == [TaskSet(f"{root}/a", [["two"]]), TaskSet(f"{root}/b/c/test", [["one"]])]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,6 @@ def test_folders_of_published_sets(shared_data: Path) -> None:
         ("bbq", "Age"),
         ("crows_pairs", "crows_pairs_anonymized"),
         ("llm_foundry_eval", FOUNDRY),
-        ("xcopa", "val"),
+        ("xcopa", "val.zh"),
     ):
-        assert name in [tasks.name for tasks in read_tasks(shared_data / folder)]
+        assert f"{folder}/{name}" in [tasks.name for tasks in read_tasks(shared_data / folder)]
