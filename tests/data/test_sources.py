@@ -9,7 +9,8 @@ from typing import BinaryIO
 import pytest
 
 from genus.core.errors import GenusError
-from genus.data.sources import Document, Dropped, about, limits, read
+from genus.data.sources import Document, Dropped, about, read
+from genus.data.sources.limits import Limits
 
 
 def dropped(found: list[Document | Dropped]) -> list[tuple[str, str]]:
@@ -112,7 +113,7 @@ def test_jsonl_records(tmp_path: Path) -> None:
 
 
 def test_a_large_file_becomes_pieces_that_join_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PIECE", 50)
+    monkeypatch.setattr(Limits, "PIECE", 50)
     file, text = tmp_path / "long.txt", "".join(f"line {i} é\n" for i in range(60))
     file.write_text(text, "utf-8")
     pieces = [item for item in read(str(file)) if isinstance(item, Document)]

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from genus.data.sources import limits
 from genus.data.sources.document import Document, Dropped, Found, is_date, sound
+from genus.data.sources.limits import Limits
 from genus.data.sources.pages import decode_page
 from genus.data.sources.piece import Piece
 from genus.data.sources.text import cut_at_character
@@ -50,15 +50,15 @@ def _records(file: io.BufferedReader, name: str, damage: list[str]) -> Iterator[
         end = window.find(b"\r\n\r\n", _HEADER)
         length = _LENGTH.search(window.held, 0, end + 4) if end > 0 else None
         total = end + 4 + int(length[1]) if length else 0
-        if total <= limits.RECORD and total and window.ends_at(total):
+        if total <= Limits.RECORD and total and window.ends_at(total):
             yield record, bytes(window.held[:total])
             window.skip(total)
             continue
         window.skip_to(_NEXT)
         if damage:
             yield record, Dropped(record, "broken record", damage.pop(0))
-        elif total > limits.RECORD:
-            yield record, Dropped(record, "too long", f"{total} bytes by its own account, at most {limits.RECORD}")
+        elif total > Limits.RECORD:
+            yield record, Dropped(record, "too long", f"{total} bytes by its own account, at most {Limits.RECORD}")
         else:
             yield record, Dropped(record, "broken record", "its length is wrong or missing" if end > 0 else "no header")
 
@@ -122,8 +122,8 @@ def _document(raw: bytes, name: str, source: str) -> Document | Dropped | None:
         body = _body(record)
     except (OSError, ValueError) as error:
         return Dropped(name, "broken record", str(error)[:200])
-    if len(body) > limits.RECORD:
-        return Dropped(name, "too long", f"its body expands to more than {limits.RECORD} bytes")
+    if len(body) > Limits.RECORD:
+        return Dropped(name, "too long", f"its body expands to more than {Limits.RECORD} bytes")
     return _page(record, body, name, source)
 
 
@@ -144,7 +144,7 @@ def _body(record: Any) -> bytes:
     if coding not in unpack:
         raise ValueError(f"content coding {coding!a}")
     reader, body = unpack[coding](record.reader), bytearray()
-    while len(body) <= limits.RECORD and (more := reader.read(2**16)):
+    while len(body) <= Limits.RECORD and (more := reader.read(2**16)):
         body += more
     return bytes(body)
 

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 from genus.core.errors import GenusError
 from genus.core.files import new_folder
 from genus.core.progress import progress
-from genus.data.sources import limits
 from genus.data.sources.kinds import kind_of
+from genus.data.sources.limits import Limits
 
 __all__ = ["fetched"]
 
@@ -52,14 +52,14 @@ def _fetch_file(address: str, folder: Path) -> None:
         raise _unreachable(address, error) from error
     with reply:
         total = int(reply.headers.get("Content-Length") or 0)
-        if total > limits.FETCHED:
+        if total > Limits.FETCHED:
             raise _too_large(address, total)
         name, done = _file_name(address, reply.headers.get_content_type()), 0
         with (folder / name).open("wb") as file, progress(f"fetching {name}", total) as update:
             for chunk in _chunks(address, reply):
                 done += file.write(chunk)
                 update(done, "")
-                if done > limits.FETCHED:
+                if done > Limits.FETCHED:
                     raise _too_large(address, done)
     if total and done != total:  # urllib says nothing of a connection that ends too soon
         raise _unreachable(address, f"it ended after {done} of {total} bytes")
@@ -125,7 +125,7 @@ def _fetch_dataset(address: str, folder: Path) -> None:
         raise GenusError(
             f"{address} has no files of a kind that is read; name others, as in hf://datasets/OWNER/NAME/data/*.txt"
         )
-    if sum(sizes.values()) > limits.FETCHED:
+    if sum(sizes.values()) > Limits.FETCHED:
         raise _too_large(address, sum(sizes.values()))
     names, place = [escape(file) for file in sizes], folder / name.replace("/", "--")
     try:
@@ -149,5 +149,5 @@ def _unreachable(address: str, error: Exception | str) -> GenusError:
 
 def _too_large(address: str, size: int) -> GenusError:
     return GenusError(
-        f"{address} is {size} bytes or more, above {limits.FETCHED}; fetch a part of it yourself and name that"
+        f"{address} is {size} bytes or more, above {Limits.FETCHED}; fetch a part of it yourself and name that"
     )

@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from genus.data.sources import limits
 from genus.data.sources.document import Dropped, Found
 from genus.data.sources.fields import document_of
+from genus.data.sources.limits import Limits
 from genus.data.sources.piece import Piece
 from genus.data.sources.text import decode
 from genus.data.sources.unpack import unpacked
@@ -28,9 +28,9 @@ def read_jsonl(piece: Piece) -> Found:
 def read_json_file(piece: Piece) -> Found:
     """A list of records, or one record, or, as C4 names them, lines of records."""
     with unpacked(piece.file) as file:
-        first = file.readline(limits.RECORD)
+        first = file.readline(Limits.RECORD)
         while first.strip() == b"" and first:
-            first = file.readline(limits.RECORD)
+            first = file.readline(Limits.RECORD)
         lines = not first.lstrip(b"\xef\xbb\xbf \t").startswith(b"[") and isinstance(_value(first), dict)
     with unpacked(piece.file) as file:
         yield from (_lines if lines else _listed)(file, piece)
@@ -47,7 +47,7 @@ def _lines(file: BinaryIO, piece: Piece) -> Found:
     for number, (offset, raw, size) in enumerate(_raw_lines(file), 1):
         name, where = f"{piece.name}#{number}", f"line {number}"
         if size > len(raw):
-            yield Dropped(name, "too long", f"{where}: {size} bytes, at most {limits.RECORD}")
+            yield Dropped(name, "too long", f"{where}: {size} bytes, at most {Limits.RECORD}")
             continue
         line = decode(raw, offset, name)
         if isinstance(line, Dropped):
@@ -65,9 +65,9 @@ def _lines(file: BinaryIO, piece: Piece) -> Found:
 def _raw_lines(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
     """Offset, bytes and size of each line; of one that is too long only the first bytes, so memory stays bounded."""
     offset = 0
-    while raw := file.readline(limits.RECORD):
+    while raw := file.readline(Limits.RECORD):
         size, last = len(raw), raw
-        while size >= limits.RECORD and not last.endswith(b"\n") and (last := file.readline(limits.PIECE)):
+        while size >= Limits.RECORD and not last.endswith(b"\n") and (last := file.readline(Limits.PIECE)):
             size += len(last)
         yield offset, raw, size
         offset += size
@@ -114,8 +114,8 @@ class _Values:
             except ValueError:
                 if self.ended:
                     raise
-            if len(self.held) - self.at > limits.RECORD:
-                raise ValueError(f"a value longer than {limits.RECORD} bytes before offset {self.offset}")
+            if len(self.held) - self.at > Limits.RECORD:
+                raise ValueError(f"a value longer than {Limits.RECORD} bytes before offset {self.offset}")
             self._more()
 
     def _next(self) -> str:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from genus.data.sources import limits
 from genus.data.sources.document import Document, Dropped, Found
+from genus.data.sources.limits import Limits
 from genus.data.sources.piece import Piece
 from genus.data.sources.text import tidy
 from genus.data.sources.unpack import unpacked
@@ -23,9 +23,9 @@ _PRESCAN = 4096  # bytes that are searched for what the page says of its encodin
 def read_html(piece: Piece) -> Found:
     """A file is one document, with meta["format"] = "html"."""
     with unpacked(piece.file) as file:
-        raw = file.read(limits.RECORD + 1)
-    if len(raw) > limits.RECORD:
-        yield Dropped(piece.name, "too long", f"more than {limits.RECORD} bytes")
+        raw = file.read(Limits.RECORD + 1)
+    if len(raw) > Limits.RECORD:
+        yield Dropped(piece.name, "too long", f"more than {Limits.RECORD} bytes")
         return
     text = decode_page(raw, "", piece.name)
     yield text if isinstance(text, Dropped) else Document(piece.name, text, piece.source, meta={"format": "html"})

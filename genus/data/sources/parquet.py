@@ -6,9 +6,9 @@ the next one is read.
 
 from typing import Any
 
-from genus.data.sources import limits
 from genus.data.sources.document import Document, Dropped, Found
 from genus.data.sources.fields import document_of
+from genus.data.sources.limits import Limits
 from genus.data.sources.piece import Piece
 
 __all__ = ["read_parquet"]
@@ -82,8 +82,8 @@ def _group(file: Any, group: int, columns: list[str], piece: Piece, first: int) 
 
 def _rows_at_once(group: Any) -> int:
     size = max((group.column(i).total_uncompressed_size for i in range(group.num_columns)), default=1)
-    usual = limits.BATCH * group.num_rows // max(size, 1)
-    return max(1, min(usual, _REPEATED * limits.BATCH // max(size, 1), 1000))
+    usual = Limits.BATCH * group.num_rows // max(size, 1)
+    return max(1, min(usual, _REPEATED * Limits.BATCH // max(size, 1), 1000))
 
 
 def _readable(batch: Any) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import BinaryIO
 
-from genus.data.sources import limits
 from genus.data.sources.document import Document, Dropped, Found
 from genus.data.sources.kinds import language_of
+from genus.data.sources.limits import Limits
 from genus.data.sources.piece import Piece
 from genus.data.sources.unpack import unpacked
 
@@ -38,8 +38,8 @@ def _documents(piece: Piece, meta: dict[str, str]) -> Found:
 def _parts(file: BinaryIO) -> Iterator[bytes]:
     """The file in parts that end with a line; or with a character, where a line has no end in sight."""
     rest = b""
-    while raw := rest + file.read(limits.PIECE) + file.readline(limits.PIECE):
-        end = len(raw) if raw.endswith(b"\n") or len(raw) < 2 * limits.PIECE else cut_at_character(raw)
+    while raw := rest + file.read(Limits.PIECE) + file.readline(Limits.PIECE):
+        end = len(raw) if raw.endswith(b"\n") or len(raw) < 2 * Limits.PIECE else cut_at_character(raw)
         yield raw[:end]
         rest = raw[end:]
 

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from genus.data.sources import limits
 from genus.data.sources.kinds import PACKED
+from genus.data.sources.limits import Limits
 
 __all__ = ["Broken", "Gunzip", "Unpacked", "unpacked"]
 
@@ -40,7 +40,7 @@ class Unpacked(io.RawIOBase):
 
     def __init__(self, inner: Any, size: int) -> None:
         self.inner, self.size = inner, size
-        self.left = limits.SLACK + limits.EXPANSION * size
+        self.left = Limits.SLACK + Limits.EXPANSION * size
 
     def readable(self) -> bool:
         """True."""
@@ -49,7 +49,7 @@ class Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """As RawIOBase has it."""
         if self.left <= 0:
-            raise Broken("expands too much", f"{self.size} bytes become more than {limits.EXPANSION} times as many")
+            raise Broken("expands too much", f"{self.size} bytes become more than {Limits.EXPANSION} times as many")
         data = self.inner.read(len(buffer))
         buffer[: len(data)] = data
         self.left -= len(data)

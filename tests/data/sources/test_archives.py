@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from fastwarc.warc import WarcRecord, WarcRecordType, conversion, request, resource, response
 
-from genus.data.sources import Document, Dropped, limits, read
+from genus.data.sources import Document, Dropped, read
+from genus.data.sources.limits import Limits
 
 COUNT = 6
 
@@ -169,8 +170,8 @@ def test_what_is_no_archive_is_named(tmp_path: Path, raw: bytes) -> None:
 
 
 def test_bombs_are_dropped_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RECORD", 2**18)
-    monkeypatch.setattr(limits, "PIECE", 2**18)
+    monkeypatch.setattr(Limits, "RECORD", 2**18)
+    monkeypatch.setattr(Limits, "PIECE", 2**18)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html"
     records = [
         record(1),
@@ -190,7 +191,7 @@ def test_bombs_are_dropped_in_little_memory(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_member_that_expands_without_end_ends_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SLACK", 2**20)
+    monkeypatch.setattr(Limits, "SLACK", 2**20)
     raw = members([record(1), record(2)]) + gzip.compress(bytes(2**24))
     documents, dropped = found(tmp_path / "x.warc.gz", raw)
     assert documents == ["other", "1", "2"]

@@ -12,8 +12,9 @@ import huggingface_hub
 import pytest
 
 from genus.core.errors import GenusError
-from genus.data.sources import Document, Dropped, limits, pieces, read
+from genus.data.sources import Document, Dropped, pieces, read
 from genus.data.sources.fetch import fetched
+from genus.data.sources.limits import Limits
 
 LINES = gzip.compress(b'{"text": "one"}\n{"text": "two"}\n')
 PAGES = {
@@ -104,7 +105,7 @@ def test_what_fails_leaves_nothing_behind(web: tuple[str, list[str]], tmp_path: 
 def test_more_than_is_allowed_is_not_fetched(
     web: tuple[str, list[str]], tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "FETCHED", 5)
+    monkeypatch.setattr(Limits, "FETCHED", 5)
     with pytest.raises(GenusError, match="above 5; fetch a part of it yourself"):
         fetched(web[0] + path, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -178,7 +179,7 @@ def test_data_sets_that_are_none(hub: list[tuple[object, ...]], tmp_path: Path, 
 def test_a_data_set_that_is_too_large_is_not_fetched(
     hub: list[tuple[object, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "FETCHED", 31)
+    monkeypatch.setattr(Limits, "FETCHED", 31)
     with pytest.raises(GenusError, match="is 32 bytes or more, above 31"):
         fetched("hf://datasets/owner/name", tmp_path / "cache")
     assert len(hub) == 1

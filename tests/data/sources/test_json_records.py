@@ -10,8 +10,9 @@ from typing import BinaryIO
 import pyarrow
 import pytest
 
-from genus.data.sources import Document, Dropped, limits, read
+from genus.data.sources import Document, Dropped, read
 from genus.data.sources.jsonl import _Values
+from genus.data.sources.limits import Limits
 
 RECORDS = [{"text": f'text {i} é 😀 \\ " ] , }}' + "x" * (i * 37 % 500), "n": i} for i in range(700)]
 
@@ -108,8 +109,8 @@ def test_meta_of_an_object_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_is_dropped_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RECORD", 1000)
-    monkeypatch.setattr(limits, "PIECE", 300)
+    monkeypatch.setattr(Limits, "RECORD", 1000)
+    monkeypatch.setattr(Limits, "PIECE", 300)
     path = tmp_path / "x.jsonl"
     fits = json.dumps({"text": "x" * 987}) + "\n"
     assert len(fits) == 1000
@@ -123,8 +124,8 @@ def test_a_line_that_is_too_long_is_dropped_and_the_next_is_read(tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.txt", "x.html"])
 def test_a_huge_file_of_one_line_takes_little_memory(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RECORD", 2**20)
-    monkeypatch.setattr(limits, "PIECE", 2**18)
+    monkeypatch.setattr(Limits, "RECORD", 2**20)
+    monkeypatch.setattr(Limits, "PIECE", 2**18)
     with (tmp_path / name).open("wb") as file:
         file.write(b'{"text": "')
         file.truncate(50 * 2**20)
@@ -140,7 +141,7 @@ def test_a_huge_file_of_one_line_takes_little_memory(tmp_path: Path, name: str, 
 
 
 def test_text_without_line_ends_is_cut_between_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PIECE", 25)
+    monkeypatch.setattr(Limits, "PIECE", 25)
     text = "aé漢😀" * 100
     (tmp_path / "x.txt").write_text(text, "utf-8")
     parts = texts(tmp_path / "x.txt")

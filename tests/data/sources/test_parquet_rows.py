@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genus.data.corpus import Corpus, make_corpus
-from genus.data.sources import Document, Dropped, limits, read
+from genus.data.sources import Document, Dropped, read
+from genus.data.sources.limits import Limits
 from genus.data.sources.parquet import _rows_at_once
 
 
@@ -106,7 +107,7 @@ def test_a_value_that_is_not_utf8_is_one_bad_record(tmp_path: Path) -> None:
 
 
 def test_a_large_row_group_is_decoded_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BATCH", 2**18)
+    monkeypatch.setattr(Limits, "BATCH", 2**18)
     path, texts = tmp_path / "x.parquet", [f"{i:06} " * 1000 for i in range(2000)]
     pq.write_table(pa.table({"text": texts}), path, row_group_size=2000, write_batch_size=10, data_page_size=2**16)
     del texts
@@ -126,7 +127,7 @@ def test_one_long_value_repeated_without_end_is_decoded_a_few_at_a_time(tmp_path
     pq.write_table(pa.table({"text": column}), tmp_path / "x.parquet")
     assert (tmp_path / "x.parquet").stat().st_size < 2**20  # and a terabyte of text
     file = pq.ParquetFile(tmp_path / "x.parquet")
-    assert _rows_at_once(file.metadata.row_group(0)) * len(value) <= 32 * limits.BATCH
+    assert _rows_at_once(file.metadata.row_group(0)) * len(value) <= 32 * Limits.BATCH
     found = read(str(tmp_path / "x.parquet"))
     before = pa.total_allocated_bytes()
     assert [len(next(found).text) for _ in range(3)] == [2**20] * 3  # type: ignore[union-attr]

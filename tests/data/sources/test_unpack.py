@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow
 import pytest
 
-from genus.data.sources import limits
+from genus.data.sources.limits import Limits
 from genus.data.sources.unpack import Broken, Gunzip, unpacked
 
 
@@ -65,10 +65,10 @@ def test_what_is_not_compressed_at_all_is_broken(tmp_path: Path, suffix: str) ->
 
 @pytest.mark.parametrize("suffix", PACK)
 def test_a_bomb_ends_early_in_little_memory(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SLACK", 10 * 2**20)
+    monkeypatch.setattr(Limits, "SLACK", 10 * 2**20)
     path = tmp_path / f"x{suffix}"
     path.write_bytes(PACK[suffix](bytes(64 * 2**20)))
-    allowed = limits.SLACK + limits.EXPANSION * path.stat().st_size
+    allowed = Limits.SLACK + Limits.EXPANSION * path.stat().st_size
     assert allowed < 64 * 2**20
     got = 0
     tracemalloc.start()
