@@ -7,7 +7,7 @@ class Limits:
     """In bytes, but for EXPANSION."""
 
     PIECE = 16 * 2**20
-    """Of a text file in one document: tokenising needs about 20 times a document's size, so larger files are cut at lines."""
+    """Of a text file in one document: tokenising needs about 20 times a document's size, larger files are cut at lines."""
     RECORD = 64 * 2**20
     """Of one line, one JSON value, one HTML page, one archived response; a longer one is dropped."""
     BATCH = 8 * 2**20
