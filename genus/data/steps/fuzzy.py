@@ -140,9 +140,9 @@ def settle(found: Candidates, sets: Shingles, ids: Any, priorities: NDArray[np.i
 
     table = pa.table({"priority": priorities, "id": ids.cast(pa.large_string())})
     order = pc.sort_indices(table, [("priority", "ascending"), ("id", "ascending")]).to_numpy().astype(np.int64)
-    kept, jaccard = keep_first(
-        order, Candidates(*map(frozen, found)), Shingles(*map(frozen, sets)), config.threshold, config.most
-    )
+    by = Candidates(frozen(found.documents), frozen(found.buckets), frozen(found.bounds))
+    of = Shingles(frozen(sets.values), frozen(sets.bounds))
+    kept, jaccard = keep_first(order, by, of, config.threshold, config.most)
     dropped = order[kept[order] >= 0]
     columns = {"document": found.documents[dropped], "id": table["id"].take(dropped)}
     return pa.table(columns | {"kept": table["id"].take(kept[dropped]), "jaccard": jaccard[dropped]})
