@@ -261,7 +261,9 @@ class Ppo(Tuning):
     kl: float = 0.02
     """Reward lost for each nat by which an answer is likelier than by the start model, token by token."""
     kl_target: float = 0.0
-    """Nats an answer that `kl` is adapted to (horizon 10,000 answers, arXiv 1909.08593, 2.2); 0 leaves `kl` as it is."""
+    """Nats an answer that `kl` is adapted to (arXiv 1909.08593, 2.2); 0 leaves `kl` as it is."""
+    kl_horizon: int = 10_000
+    """Answers in which `kl` changes by a fifth at most; the paper's. Short runs want fewer."""
     clip: float = 0.2
     """Largest change of a token's probability ratio that is rewarded, and of its value."""
     value_weight: float = 0.1
@@ -316,6 +318,8 @@ class Ppo(Tuning):
             )
         if self.kl_target and not self.kl:
             raise GenusError("kl_target adapts kl, which is 0; give kl a value, such as 0.02")
+        if self.kl_horizon < self.batch:
+            raise GenusError(f"kl_horizon = {self.kl_horizon} is less than a rollout; give at least batch = {self.batch}")
         if self.average and self.lora.rank:
             raise GenusError("average follows whole weights, and lora learns others; leave one of them out")
         if self.recovery.spike != "none":
