@@ -197,7 +197,7 @@ class _Collector:
             "scoring_seconds": round(time.perf_counter() - rolled, 4),
         }
         if self.recipe.kl_target:
-            kl = adapted_kl(kl, read.kl, self.recipe.kl_target, len(episodes), self.recipe.kl_horizon)
+            kl = adapted_kl(kl, read.kl, self.recipe.kl_target, len(episodes))
         return parts, {**more, "kl": kl, "first": self.monitor.first}
 
     def minibatch(self, parts: list[Part], step: int) -> list[Part]:

@@ -132,13 +132,15 @@ class Dpo(Compared):
     """Share of the comparisons taken to be wrong (conservative DPO)."""
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     """sigmoid is the paper's; ipo aims at a margin of 1 / (2 beta) between whole answers (2310.12036; TRL: a token's)."""
+    nll: float = 0.0
+    """Weight of the best answers' own loss, a token's, beside: they stay likely while others become less so (2404.19733)."""
     optim: DpoOptim = field(default_factory=DpoOptim)
     schedule: DpoCourse = field(default_factory=DpoCourse)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.beta > 0 or not 0 <= self.smoothing < 0.5:
-            raise GenusError("beta must be above 0, smoothing from 0 to below 0.5; correct the recipe")
+        if not self.beta > 0 or not 0 <= self.smoothing < 0.5 or self.nll < 0:
+            raise GenusError("beta must be above 0, smoothing from 0 to below 0.5, nll at least 0; correct the recipe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,9 +263,7 @@ class Ppo(Tuning):
     kl: float = 0.02
     """Reward lost for each nat by which an answer is likelier than by the start model, token by token."""
     kl_target: float = 0.0
-    """Nats an answer that `kl` is adapted to (arXiv 1909.08593, 2.2); 0 leaves `kl` as it is."""
-    kl_horizon: int = 10_000
-    """Answers in which `kl` changes by a fifth at most; the paper's. Short runs want fewer."""
+    """Nats an answer that `kl` is adapted to (horizon 10,000 answers, arXiv 1909.08593, 2.2); 0 leaves `kl` as it is."""
     clip: float = 0.2
     """Largest change of a token's probability ratio that is rewarded, and of its value."""
     value_weight: float = 0.1
@@ -318,8 +318,6 @@ class Ppo(Tuning):
             )
         if self.kl_target and not self.kl:
             raise GenusError("kl_target adapts kl, which is 0; give kl a value, such as 0.02")
-        if self.kl_horizon < self.batch:
-            raise GenusError(f"kl_horizon = {self.kl_horizon} is less than a rollout; give at least batch = {self.batch}")
         if self.average and self.lora.rank:
             raise GenusError("average follows whole weights, and lora learns others; leave one of them out")
         if self.recovery.spike != "none":
