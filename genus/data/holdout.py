@@ -11,10 +11,15 @@ from typing import NamedTuple
 from genus.core.errors import GenusError
 from genus.data.sources import Document
 
-__all__ = ["Facts", "Rule", "choose"]
+__all__ = ["Facts", "Rule", "TooLittle", "choose"]
 
 _LEAST = 100  # bytes; a validation loss over less text than this says nothing
 _MANY = 20  # documents; with fewer, one document is already more than the usual share of 5%
+
+
+class TooLittle(GenusError):
+    """There is not enough text to hold some out."""
+
 
 Key = Callable[[str, str], tuple[str, str]]
 
@@ -36,11 +41,14 @@ class Rule:
     key: Key | None = None
     cut: tuple[str, str] = ("", "")
 
+    def held(self, id: str, date: str) -> bool:
+        """Whether a whole document is held out."""
+        return self.key is not None and self.key(id, date) >= self.cut
+
     def split(self, document: Document) -> Iterator[tuple[str, Document]]:
         """The split or splits that a document goes to, with what each gets of it."""
         if self.key is not None:
-            held = self.key(document.id, document.date) >= self.cut
-            yield ("validation" if held else "train"), document
+            yield ("validation" if self.held(document.id, document.date) else "train"), document
             return
         at = _boundary(document.text, self.share)
         yield "train", replace(document, text=document.text[:at])
@@ -51,12 +59,12 @@ class Rule:
 def choose(facts: list[Facts], share: float, seed: int) -> Rule:
     """The rule that holds out about `share` of the bytes of these documents, never more than half of them.
 
-    Raises GenusError when the share is too little text to measure a loss on.
+    Raises TooLittle when the share is too little text to measure a loss on.
     """
     total = sum(fact.size for fact in facts)
     if total * share < _LEAST:
         need = int(_LEAST / share) + 1
-        raise GenusError(
+        raise TooLittle(
             f"the corpus has {total:,} bytes of text, too little to hold out {share:.0%}; give at least {need:,} bytes"
         )
     if all(fact.date for fact in facts) and (cut := _cut(facts, _by_date, share)):

@@ -1,20 +1,24 @@
-"""From a token stream to batches: shuffled rows without end for training, every token once in order for validation.
+"""From token streams to batches: shuffled rows without end for training, of one stream or of several sources in their
+shares (mixture.py), and every token once in order for validation.
 
 Nothing is remembered but one number, the count of rows consumed, so a run resumes exactly, and on another number of ranks.
 Not for reading files (shards.py).
 """
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genus.core.errors import GenusError
-from genus.data.shards import TokenStream
+from genus.data.mixture import Mix, Shares, share_out, wanted
+from genus.data.shards import ShardSet, TokenStream
 
-__all__ = ["Batch", "Ids", "Loader", "Rows", "Source", "permute", "sequential", "shuffle_key"]
+__all__ = ["Batch", "Ids", "Loader", "Mixture", "Rows", "Source", "open_rows", "permute", "sequential", "shuffle_key"]
 
 _WORD = 2**64 - 1
 _ROUNDS = 4  # of the Feistel network; 4 make a strong permutation of a random function (Luby and Rackoff 1988)
@@ -94,6 +98,30 @@ class Rows:
         return _batch(np.stack(rows), self.stream.end_of_text if self.mask_documents else None)
 
 
+class Mixture:
+    """Rows of several sources at fixed shares: each source without replacement until all of it was read.
+
+    A row is of one source only. `len()` rows are an epoch: as many as all sources have, or as the mixture's epochs come to.
+    """
+
+    def __init__(self, rows: Mapping[str, Rows], shares: Shares) -> None:
+        self.shares = shares
+        self._rows = [rows[name] for name in shares.names]
+
+    def __len__(self) -> int:
+        return self.shares.epoch
+
+    def row(self, epoch: int, i: int) -> Ids:
+        """The i-th row of an epoch, (context + 1,)."""
+        source, number = self.shares.place(epoch * len(self) + i)
+        rows = self._rows[source]
+        return rows.row(*divmod(number, len(rows)))
+
+    def batch(self, rows: list[Ids]) -> Batch:
+        """Rows stacked into a batch."""
+        return self._rows[0].batch(rows)
+
+
 class Loader:
     """Batches without end. Rank r of `world` takes every world-th row from the r-th on; all ranks together, each row once.
 
@@ -135,6 +163,26 @@ class Loader:
         return {"position": self.position, "epoch": self.position // len(self.rows)}
 
 
+def open_rows(
+    shards: ShardSet, context: int, seed: int, mask_documents: bool = True, mix: Mix | None = None
+) -> Rows | Mixture:
+    """What a run reads of the training split: rows of all of it, or of its sources as `mix` says.
+
+    Raises GenusError as `share_out`, when the shards do not tell sources apart, or when one has too little for a row.
+    """
+    if mix is None:
+        return Rows(shards.stream("train"), context, seed, mask_documents=mask_documents)
+    names = shards.sources("train")
+    if not names:
+        raise GenusError(f"{shards.path} does not tell sources apart; make it again with genus shards --by KEY")
+    rows = {
+        name: Rows(shards.stream("train", name), context, _seed(seed, name), mask_documents=mask_documents)
+        for name, value in wanted(mix, names)[1].items()
+        if value
+    }
+    return Mixture(rows, share_out(mix, {name: len(rows.get(name, ())) for name in names}))
+
+
 def sequential(stream: TokenStream, context: int, batch: int) -> Iterator[Batch]:
     """Every token of a stream but the first as a target exactly once, in order, so that losses over a split are exact.
 
@@ -156,11 +204,11 @@ def permute(i: int, size: int, key: int) -> int:
     of range(size) (Black and Rogaway 2002). Fewer than 4 steps on average.
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
-    mask = (1 << half) - 1
+    mask, turns = (1 << half) - 1, _turns(key)
     while True:
         left, right = i >> half, i & mask
-        for turn in range(_ROUNDS):
-            left, right = right, left ^ (_mix(key + turn, right) & mask)
+        for turn in turns:
+            left, right = right, left ^ (_stir(turn ^ right) & mask)
         i = left << half | right
         if i < size:
             return i
@@ -171,20 +219,35 @@ def shuffle_key(seed: int, epoch: int) -> int:
     return _mix(seed, epoch)
 
 
+def _seed(seed: int, name: str) -> int:
+    """A seed of each source's own, that does not change when another source is added."""
+    return shuffle_key(seed, int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()))
+
+
+@lru_cache
+def _turns(key: int) -> list[int]:
+    """What each round mixes in: kept, because it is the same for every row of an epoch."""
+    return [_stir(key + turn) for turn in range(_ROUNDS)]
+
+
 def _mix(key: int, value: int) -> int:
-    """64 well-mixed bits of two integers: the finaliser of splitmix64 (Steele et al. 2014), applied to each in turn."""
-    word = 0
-    for part in (key, value):
-        word = (word ^ part) + 0x9E3779B97F4A7C15 & _WORD
-        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
-        word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
-        word ^= word >> 31
-    return word
+    """64 well-mixed bits of two integers."""
+    return _stir(_stir(key) ^ value)
+
+
+def _stir(word: int) -> int:
+    """The finaliser of splitmix64 (Steele et al. 2014)."""
+    word = word + 0x9E3779B97F4A7C15 & _WORD
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
+    return word ^ word >> 31
 
 
 def _batch(rows: Ids, end_of_text: int | None) -> Batch:
     tokens, targets = rows[:, :-1].copy(), rows[:, 1:].copy()  # (batch, time), each contiguous
     starts = tokens == (-1 if end_of_text is None else end_of_text)
     place = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int64), tokens.shape)
-    origin = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-    return Batch(tokens, targets, place - origin, np.cumsum(starts, axis=1, dtype=np.int64))
+    positions = np.where(starts, place, 0)
+    np.maximum.accumulate(positions, axis=1, out=positions)  # in place: fresh memory costs more than the sums
+    np.subtract(place, positions, out=positions)
+    return Batch(tokens, targets, positions, np.cumsum(starts, axis=1, dtype=np.int64))

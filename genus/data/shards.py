@@ -1,34 +1,39 @@
 """The shards stage: a corpus as memory-mapped streams of token ids, and the reader of such streams.
 
 A stream is `E d0 E d1 ... E dn E`, with E the end of text: it starts every document and ends the one before. Where the
-tokenizer has a start of its own (LLaMA's <s>), that follows each E. Not for batches (loader.py): here a position is only a
-number.
+tokenizer has a start of its own (LLaMA's <s>), that follows each E. With `by`, each source has a stream of its own, for
+mixture.py; they follow each other in that of the split. Not for batches (loader.py): here a position is only a number.
 """
 
 import bisect
-import hashlib
 import itertools
+import shutil
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genus.core.errors import GenusError
 from genus.core.files import new_folder, read_json, sha256, write_json
-from genus.core.progress import progress, say
+from genus.core.progress import Update, progress, say
 from genus.data.corpus import SPLITS, check_corpus, documents
 from genus.data.outputs import check_output
+from genus.data.shard_writer import INDEX, ShardWork, ShardWriter
+from genus.data.sources import Document
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["ShardSet", "ShardsRecipe", "TokenStream", "make_shards", "open_shards"]
 
 _FORMAT = "genus-shards-1"
 _BATCH = 2**20  # bytes of text tokenised at once: enough to use all cores
-_INDEX = np.dtype("<i8")
+_AHEAD = 2  # batches
+_FIELDS = ("source", "licence", "language")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,8 @@ class ShardsRecipe:
     """The folder to make."""
     shard_tokens: int = 100_000_000
     """Tokens after which a shard is full; a document is never divided between two."""
+    by: str = ""
+    """What tells the sources of a mixture apart: source, licence, language, or a key of meta; "" for one stream of all."""
 
 
 def make_shards(config: ShardsRecipe) -> dict[str, Any]:
@@ -57,19 +64,17 @@ def make_shards(config: ShardsRecipe) -> dict[str, Any]:
     dtype = "uint16" if tokenizer.vocab <= 2**16 else "uint32"
     manifest = {"format": _FORMAT, "dtype": dtype, "vocab": tokenizer.vocab, "end_of_text": tokenizer.end_of_text}
     manifest |= {"tokenizer_sha256": tokenizer.sha256, "corpus_sha256": sha256(config.corpus / "manifest.json")}
+    manifest |= {"by": config.by} if config.by else {}
     total = sum(corpus["splits"][split]["bytes"] for split in SPLITS)
-    with new_folder(config.out) as folder, progress("shards", total) as update:
-        done, splits = 0, {}
-        for split in SPLITS:
-            writer = _Writer(folder, split, manifest, config.shard_tokens)
-            for texts in _batches(config.corpus, split):
-                for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
-                    writer.add([*start, *ids], len(text.encode()))
-                update(done + writer.bytes, f"{split} {writer.tokens:,} tokens")
-            splits[split] = writer.close()
-            done += writer.bytes
+    unfinished = config.out.with_name(f".{config.out.name}.unfinished")
+    with new_folder(config.out) as folder:
+        work = ShardWork(unfinished, manifest | {"shard_tokens": config.shard_tokens, "start": list(start)})
+        with progress("shards", total, work.bytes) as update:
+            splits = {split: _write(config, split, tokenizer, work, update) for split in SPLITS}
+        work.publish(folder)
         tokenizer.save(folder / "tokenizer")
         write_json(folder / "manifest.json", manifest | {"splits": splits})
+    shutil.rmtree(unfinished, ignore_errors=True)
     say(f"{config.out}: " + ", ".join(_figures(split, splits[split]) for split in SPLITS))
     return manifest | {"splits": splits}
 
@@ -105,11 +110,19 @@ class ShardSet:
         """The tokenizer that made the shards."""
         return Tokenizer.load(self.path / "tokenizer")
 
-    def stream(self, split: str) -> "TokenStream":
-        """The tokens of "train" or "validation" as one sequence."""
+    def stream(self, split: str, source: str | None = None) -> "TokenStream":
+        """The tokens of "train" or "validation" as one sequence: all of them, or those of one source."""
         if split not in self.manifest["splits"]:
             raise GenusError(f"split {split} is not in {self.path}; choose one of {', '.join(self.manifest['splits'])}")
-        return TokenStream(self, split)
+        if source is not None and source not in self.sources(split):
+            known = ", ".join(self.sources(split)) or "not told apart"
+            raise GenusError(f"source {source} is not in {split} of {self.path}; its sources are {known}")
+        return TokenStream(self, split, source)
+
+    def sources(self, split: str) -> dict[str, dict[str, int]]:
+        """Tokens, documents and bytes of each source of a split; none where they were not told apart."""
+        found: dict[str, dict[str, int]] = self.manifest["splits"][split].get("sources", {})
+        return found
 
     def verify(self) -> None:
         """Hash every shard (reads all of it). Raises GenusError naming the first that is not as it was written."""
@@ -123,16 +136,18 @@ class ShardSet:
         for shard in (shard for counts in self.manifest["splits"].values() for shard in counts["shards"]):
             file = self.path / shard["name"]
             yield file, shard["tokens"] * width, shard["sha256"]
-            yield file.with_suffix(".idx"), shard["documents"] * _INDEX.itemsize, shard["index_sha256"]
+            yield file.with_suffix(".idx"), shard["documents"] * INDEX.itemsize, shard["index_sha256"]
 
 
 class TokenStream:
-    """The tokens of one split across its shards, read from disk on demand: `len()` of them, `read` any span."""
+    """The tokens of a split, or of one source of it, read from disk on demand: `len()` of them, `read` any span."""
 
-    def __init__(self, shards: ShardSet, split: str) -> None:
-        self.split, self.end_of_text = split, shards.end_of_text
-        self._files = [shards.path / shard["name"] for shard in shards.manifest["splits"][split]["shards"]]
-        tokens = [shard["tokens"] for shard in shards.manifest["splits"][split]["shards"]]
+    def __init__(self, shards: ShardSet, split: str, source: str | None = None) -> None:
+        self.split, self.end_of_text = split if source is None else f"{split} of {source}", shards.end_of_text
+        listed = shards.manifest["splits"][split]["shards"]
+        mine = [shard for shard in listed if source is None or shard["source"] == source]
+        self._files = [shards.path / shard["name"] for shard in mine]
+        tokens = [shard["tokens"] for shard in mine]
         self._starts = [0, *itertools.accumulate(tokens)]  # of each shard in the stream, and the end of the last
         dtype = np.dtype(shards.manifest["dtype"]).newbyteorder("<")
         self._maps = [np.asarray(np.memmap(file, dtype=dtype, mode="r")) for file in self._files]  # plain slices are quicker
@@ -156,68 +171,64 @@ class TokenStream:
     @cached_property
     def document_starts(self) -> NDArray[np.int64]:
         """Position of the end of text that precedes each document, (documents,)."""
-        parts = (np.fromfile(file.with_suffix(".idx"), _INDEX) for file in self._files)
+        parts = (np.fromfile(file.with_suffix(".idx"), INDEX) for file in self._files)
         return np.concatenate([part + low for part, low in zip(parts, self._starts, strict=False)], dtype=np.int64)
 
 
-class _Writer:
-    """Appends documents to the shards of one split. A shard that has its fill is closed before the next document."""
+class _Text(NamedTuple):
+    """A document that waits for its tokens."""
 
-    def __init__(self, folder: Path, split: str, manifest: dict[str, Any], limit: int) -> None:
-        self.folder, self.split, self.limit = folder, split, limit
-        self.dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
-        self.end_of_text: int = manifest["end_of_text"]
-        self.bytes = self.tokens = 0  # of the split
-        self.shards: list[dict[str, Any]] = []
-        self._open()
-
-    def add(self, ids: list[int], size: int) -> None:
-        """One document of `size` UTF-8 bytes, after the end of text that starts it."""
-        if self.here >= self.limit:
-            self._finish()
-            self._open()
-        self.starts.append(self.here)
-        self._append([self.end_of_text, *ids])
-        self.bytes += size
-
-    def close(self) -> dict[str, Any]:
-        """End the split, and give its counts as the manifest lists them."""
-        self._append([self.end_of_text])
-        self._finish()
-        counts = {"tokens": self.tokens, "documents": sum(shard["documents"] for shard in self.shards)}
-        return counts | {"bytes": self.bytes, "shards": self.shards}
-
-    def _open(self) -> None:
-        self.name = f"{self.split}-{len(self.shards):05d}.bin"
-        self.digest = hashlib.sha256()
-        self.here = 0
-        self.starts: list[int] = []
-
-    def _append(self, ids: list[int]) -> None:
-        content = np.asarray(ids, self.dtype).tobytes()
-        with (self.folder / self.name).open("ab") as file:  # reopened, so that nothing stays open when a stage fails
-            file.write(content)
-        self.digest.update(content)
-        self.here, self.tokens = self.here + len(ids), self.tokens + len(ids)
-
-    def _finish(self) -> None:
-        index = np.asarray(self.starts, _INDEX).tobytes()
-        (self.folder / self.name).with_suffix(".idx").write_bytes(index)
-        shard = {"name": self.name, "tokens": self.here, "documents": len(self.starts)}
-        self.shards.append(shard | {"sha256": self.digest.hexdigest(), "index_sha256": hashlib.sha256(index).hexdigest()})
+    source: str
+    text: str
 
 
-def _batches(corpus: Path, split: str) -> Iterator[list[str]]:
-    texts: list[str] = []
+def _write(config: ShardsRecipe, split: str, tokenizer: Tokenizer, work: ShardWork, update: Update) -> dict[str, Any]:
+    """Tokenise what is not in finished shards; the counts of the split."""
+    writer = ShardWriter(work, split, config.shard_tokens, apart=bool(config.by))
+    before = work.bytes - writer.bytes  # of the splits that are done
+    for texts, ids in _tokenised(tokenizer, _batches(config, split, writer)):
+        for (source, text), each in zip(texts, ids, strict=True):
+            writer.add(source, [*work.inputs["start"], *each], len(text.encode()))
+        writer.flush()
+        update(before + writer.bytes, f"{split} {writer.tokens:,} tokens")
+    return writer.close()
+
+
+def _tokenised(tokenizer: Tokenizer, batches: Iterator[list[_Text]]) -> Iterator[tuple[list[_Text], list[list[int]]]]:
+    """Batches with their ids, in order. While one is written, one becomes Python's numbers, and tokenizers' own threads
+    work on another.
+    """
+    waiting: deque[tuple[list[_Text], Future[list[list[int]]]]] = deque()
+    with ThreadPoolExecutor(_AHEAD) as ahead:
+        for texts in batches:
+            waiting.append((texts, ahead.submit(tokenizer.encode_batch, [each.text for each in texts])))
+            if len(waiting) > _AHEAD:
+                first, ids = waiting.popleft()
+                yield first, ids.result()
+        for last, ids in waiting:
+            yield last, ids.result()
+
+
+def _batches(config: ShardsRecipe, split: str, writer: ShardWriter) -> Iterator[list[_Text]]:
+    texts: list[_Text] = []
     size = 0
-    for document in documents(corpus, split):
-        texts.append(document.text)
+    for document in documents(config.corpus, split):
+        source = _source(document, config.by)
+        if writer.has(source):
+            continue
+        texts.append(_Text(source, document.text))
         size += len(document.text)
         if size >= _BATCH:
             yield texts
             texts, size = [], 0
     if texts:
         yield texts
+
+
+def _source(document: Document, by: str) -> str:
+    if not by:
+        return ""
+    return (getattr(document, by) if by in _FIELDS else document.meta.get(by, "")) or "unstated"
 
 
 def _figures(split: str, counts: dict[str, Any]) -> str:

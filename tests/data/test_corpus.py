@@ -11,7 +11,6 @@ from small_corpus import Made, prose
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json
-from genus.data import corpus as stage
 from genus.data.corpus import Corpus, check_corpus, documents, make_corpus
 from genus.data.sources import read
 
@@ -45,8 +44,8 @@ def test_the_same_source_gives_the_same_corpus_and_small_parts_the_same_document
 ) -> None:
     again = make_corpus(replace(made.corpus, out=tmp_path / "again"))
     assert again == read_json(made.corpus.out / "manifest.json")
-    monkeypatch.setattr(stage, "_PART", 5000)
-    monkeypatch.setattr(stage, "_GROUP", 700)
+    monkeypatch.setattr("genus.data.pipeline.parts._PART", 5000)
+    monkeypatch.setattr("genus.data.pipeline.writing._GROUP", 700)
     parts = make_corpus(replace(made.corpus, out=tmp_path / "parts"))
     files = parts["splits"]["train"]["files"]
     assert len(files) > 2

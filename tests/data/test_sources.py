@@ -2,13 +2,15 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from genus.core.errors import GenusError
-from genus.data import sources
 from genus.data.sources import Document, Dropped, about, read
+from genus.data.sources.limits import Limits
 
 
 def dropped(found: list[Document | Dropped]) -> list[tuple[str, str]]:
@@ -40,7 +42,7 @@ def test_folder_is_read_in_order_and_every_unusable_file_is_named(tmp_path: Path
     (tmp_path / "binary.txt").write_bytes(b"ok\x00")
     (tmp_path / "latin.txt").write_bytes("naïve".encode("latin-1"))
     (tmp_path / "blank.txt").write_text(" \n")
-    (tmp_path / "page.html").write_text("<p>")
+    (tmp_path / "page.pdf").write_text("%PDF")
     found = list(read(str(tmp_path)))
     name = tmp_path.name
     assert [item for item in found if isinstance(item, Document)] == [
@@ -51,7 +53,7 @@ def test_folder_is_read_in_order_and_every_unusable_file_is_named(tmp_path: Path
         ("binary.txt", "binary file"),
         ("blank.txt", "empty"),
         ("latin.txt", "invalid UTF-8"),
-        ("page.html", "other format"),
+        ("page.pdf", "other format"),
     ]
     details = {item.id: item.detail for item in found if isinstance(item, Dropped)}
     assert details["latin.txt"] == "byte 0xef at offset 2"
@@ -69,7 +71,11 @@ def test_links_are_followed_only_inside(tmp_path: Path) -> None:
     (root / "broken.txt").symlink_to(tmp_path / "nothing")
     found = list(read(str(root)))
     assert [item.text for item in found if isinstance(item, Document)] == ["real", "real"]
-    assert dropped(found) == [("leak.txt", "link out of the folder")]
+    assert dropped(found) == [
+        ("broken.txt", "unreadable"),
+        ("folder", "link out of the folder"),
+        ("leak.txt", "link out of the folder"),
+    ]
 
 
 def test_jsonl_records(tmp_path: Path) -> None:
@@ -107,7 +113,7 @@ def test_jsonl_records(tmp_path: Path) -> None:
 
 
 def test_a_large_file_becomes_pieces_that_join_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_PIECE", 50)
+    monkeypatch.setattr(Limits, "PIECE", 50)
     file, text = tmp_path / "long.txt", "".join(f"line {i} é\n" for i in range(60))
     file.write_text(text, "utf-8")
     pieces = [item for item in read(str(file)) if isinstance(item, Document)]
@@ -120,12 +126,16 @@ def test_a_large_file_becomes_pieces_that_join_to_it(tmp_path: Path, monkeypatch
 
 
 def test_an_unreadable_file_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, name: str, source: str) -> None:
-        raise PermissionError(13, "Permission denied")
+    opened: Callable[..., BinaryIO] = Path.open
+
+    def refuse(path: Path, mode: str) -> BinaryIO:
+        if path.name == "a.txt":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, mode)
 
     (tmp_path / "a.txt").write_text("text")
     (tmp_path / "b.jsonl").write_text('{"text": "kept"}')
-    monkeypatch.setattr(sources, "_pieces", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     assert dropped(list(read(str(tmp_path)))) == [("a.txt", "unreadable")]
 
 
@@ -150,7 +160,7 @@ def test_a_source_without_text_is_an_error(
 
 def test_a_file_of_another_kind_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_text("x")
-    with pytest.raises(GenusError, match=r"not a \.txt, \.md or \.jsonl file"):
+    with pytest.raises(GenusError, match=r"a\.pdf is not of a format that is read; convert it to one of: \.txt, \.md"):
         read(str(tmp_path / "a.pdf"))
 
 

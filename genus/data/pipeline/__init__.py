@@ -1,0 +1,1 @@
+"""The corpus as passes over part files, each of which can be killed and gone on with."""

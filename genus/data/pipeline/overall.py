@@ -1,0 +1,129 @@
+"""Steps that must know all documents: repeats and near copies. They work on tables of numbers, whatever the parts were."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genus.data.pipeline.parts import read_table, write_array
+from genus.data.steps.exact import drop_same_ids, drop_same_texts
+from genus.data.steps.fuzzy import Candidates, Fuzzy, Shingles, candidates, settle, shingles
+
+__all__ = ["Facts", "Gone", "near_copies", "same_ids", "same_texts", "sets_task"]
+
+_HELD = 2**22  # documents whose numbers are in memory at once, some 100 bytes each
+Places = NDArray[np.int64]
+
+
+class Gone(NamedTuple):
+    """Documents that a step drops: their places among all, the documents that stay for them, and the evidence."""
+
+    places: Places
+    details: list[str]
+
+
+class Facts:
+    """What is known of the documents of all parts, table by table, as often as it is asked for; each row has its `place`.
+
+    Those that are marked in `gone` (documents,) are left out.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], counts: Sequence[int]) -> None:
+        self.folder, self.names = folder, names
+        self.bounds = np.append(0, np.cumsum(counts, dtype=np.int64))
+        self.gone = np.zeros(int(self.bounds[-1]), bool)
+        self.columns = ["id", "digest", "priority"]
+
+    def __iter__(self) -> Iterator[Any]:
+        import pyarrow as pa
+
+        for name, first, last in zip(self.names, self.bounds, self.bounds[1:], strict=False):
+            table = read_table(self.folder / f"facts-{name}.parquet", self.columns)
+            table = table.append_column("place", pa.array(np.arange(first, last)))
+            yield table.filter(pa.array(~self.gone[first:last]))
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces work on all of them fits memory."""
+        return len(self.gone) // _HELD + 1
+
+    def take(self, places: Places, columns: list[str]) -> Any:
+        """The rows at ascending places, with some columns."""
+        import pyarrow as pa
+
+        found = []
+        for name, first, last in zip(self.names, self.bounds, self.bounds[1:], strict=False):
+            rows = places[np.searchsorted(places, first) : np.searchsorted(places, last)] - first
+            if len(rows):
+                found.append(read_table(self.folder / f"facts-{name}.parquet", columns).take(pa.array(rows)))
+        empty = [pa.table({name: pa.array([], pa.large_string()) for name in columns})] if not found else []
+        return pa.concat_tables(found or empty)
+
+    def of(self, name: str) -> slice:
+        """The places of a part."""
+        number = self.names.index(name)
+        return slice(int(self.bounds[number]), int(self.bounds[number + 1]))
+
+
+def same_ids(facts: Facts) -> Gone:
+    """Documents of an id that another has."""
+    return _said(drop_same_ids(facts, facts.pieces), "id of another document: {}")
+
+
+def same_texts(facts: Facts) -> Gone:
+    """Documents of a text that another has."""
+    return _said(drop_same_texts(facts, facts.pieces), "same text as {}")
+
+
+def _said(table: Any, words: str) -> Gone:
+    table = table.sort_by("place")
+    return Gone(table["place"].to_numpy(), [words.format(kept) for kept in table["kept"].to_pylist()])
+
+
+def shared_buckets(facts: Facts, config: Fuzzy) -> Candidates:
+    """Documents that may be near copies of another."""
+    signed = [np.load(facts.folder / f"bands-{name}.npy", mmap_mode="r", allow_pickle=False) for name in facts.names]
+    found = candidates(signed, facts.pieces)
+    left = ~facts.gone[found.documents]
+    sizes = np.diff(found.bounds)
+    return Candidates(
+        found.documents[left], found.buckets[np.repeat(left, sizes)], np.append(0, np.cumsum(sizes[left], dtype=np.int64))
+    )
+
+
+def sets_task(folder: Path, config: Fuzzy, task: dict[str, Any]) -> dict[str, Any]:
+    """The shingles of some documents of a part: `rows` is a file of their numbers in it."""
+    import pyarrow as pa
+
+    rows = np.load(task["rows"], allow_pickle=False)
+    texts = read_table(folder / f"text-{task['part']}.parquet", ["text"])["text"].take(pa.array(rows))
+    found = shingles(texts, config)
+    out = Path(task["rows"]).parent
+    write_array(out / f"values-{task['part']}.npy", found.values)
+    write_array(out / f"bounds-{task['part']}.npy", found.bounds)
+    return {"part": task["part"]}
+
+
+def near_copies(facts: Facts, found: Candidates, folder: Path, parts: Sequence[str], config: Fuzzy) -> Gone:
+    """Documents that are near copies of one that stays, by the sets of shingles that `sets_task` left for `parts`."""
+    sets = _joined(folder, parts)
+    known = facts.take(found.documents, ["id", "priority"])
+    ids = known["id"].combine_chunks() if len(known) else known["id"]
+    table = settle(found, sets, ids, known["priority"].to_numpy().astype(np.int64), config).sort_by("document")
+    said = zip(table["kept"].to_pylist(), table["jaccard"].to_pylist(), strict=True)
+    return Gone(table["document"].to_numpy(), [f"Jaccard {jaccard:.3f} with {kept}" for kept, jaccard in said])
+
+
+def _joined(folder: Path, parts: Sequence[str]) -> Shingles:
+    """The sets of all parts, one after the other, in a file that is mapped."""
+    bounds = [np.load(folder / f"bounds-{part}.npy", allow_pickle=False) for part in parts]
+    path = folder / "values.bin"
+    with path.open("wb") as file:
+        for part in parts:
+            np.load(folder / f"values-{part}.npy", mmap_mode="r", allow_pickle=False).tofile(file)
+    starts = np.cumsum([0, *(each[-1] for each in bounds)], dtype=np.int64)
+    every = [np.zeros(1, np.int64), *(each[1:] + start for each, start in zip(bounds, starts, strict=False))]
+    values = np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)
+    return Shingles(values, np.concatenate(every))

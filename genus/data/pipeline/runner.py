@@ -1,0 +1,125 @@
+"""Runs the tasks of a pass, in processes on this machine or on a Ray cluster, by one plan of Daft's.
+
+A task reads and writes files and gives a few numbers; what it gave is kept in a file, and a task that has one is not done again.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from genus.core.errors import GenusError
+from genus.core.files import read_json, write_json
+from genus.core.progress import progress, say
+
+__all__ = ["Pass", "Runner", "run_tasks"]
+
+_TRIES = 3  # of tasks whose process died
+Task = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """Where the work is done."""
+
+    kind: Literal["native", "ray"] = "native"
+    """native is this machine; ray a cluster whose machines see the same folders."""
+    address: str = ""
+    """Of the Ray cluster, such as ray://host:10001; empty starts one on this machine."""
+    processes: int = 0
+    """How many tasks at once; 0 takes one for each core."""
+
+    @property
+    def at_once(self) -> int:
+        """How many tasks at once."""
+        return self.processes or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is done to each of a number of tasks: `work(task)` gives a JSON object."""
+
+    name: str
+    work: Callable[[Task], dict[str, Any]]
+    tasks: Sequence[Task]
+
+
+def run_tasks(step: Pass, done: Path, runner: Runner) -> list[dict[str, Any]]:
+    """What each task gave, in order, with `seconds` and `peak` (bytes of its process). `done` is the folder of what was found."""
+    paths = [done / f"{number:05d}.json" for number in range(len(step.tasks))]
+    with progress(step.name, len(paths)) as update:
+        for attempt in range(1, _TRIES + 1):
+            waiting = [number for number, path in enumerate(paths) if not path.exists()]
+            try:
+                for finished, _ in enumerate(_each(step, [(n, paths[n]) for n in waiting], runner), 1):
+                    update(len(paths) - len(waiting) + finished, "")
+            except (OSError, RuntimeError) as error:
+                if isinstance(error, GenusError) or attempt == _TRIES:
+                    raise
+                say(f"{step.name}: {error}; its unfinished tasks are started again")
+                continue
+            break
+    return [read_json(path) for path in paths]
+
+
+def _each(step: Pass, tasks: Sequence[tuple[int, Path]], runner: Runner) -> Iterator[None]:
+    """Do the tasks, in processes where that pays."""
+    if len(tasks) <= 1 or (runner.kind == "native" and runner.at_once == 1):
+        for number, path in tasks:
+            _perform(step.work, step.tasks[number], path)
+            yield
+        return
+    daft = _daft(runner.kind, runner.address)
+
+    @daft.cls(max_concurrency=min(runner.at_once, len(tasks)), use_process=True)  # type: ignore[untyped-decorator]
+    class Worker:
+        @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)  # type: ignore[untyped-decorator]
+        def perform(self, numbers: Any) -> list[str]:
+            return [_told(step, number, done) for number in numbers.to_pylist()]
+
+    done = {number: path for number, path in tasks}
+    table = daft.from_pydict({"task": list(done)})
+    for row in table.select(Worker().perform(daft.col("task")).alias("error")).iter_rows():
+        if row["error"]:
+            raise GenusError(row["error"])
+        yield
+
+
+def _told(step: Pass, number: int, done: dict[int, Path]) -> str:
+    """ "", or what was wrong, as errors of our own do not survive the way between processes."""
+    try:
+        _perform(step.work, step.tasks[number], done[number])
+    except GenusError as error:
+        return str(error)
+    return ""
+
+
+def _perform(work: Callable[[Task], dict[str, Any]], task: Task, done: Path) -> None:
+    began = time.perf_counter()
+    found = work(task)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    write_json(done, {**found, "seconds": round(time.perf_counter() - began, 3), "peak": peak})
+
+
+@cache  # a process can say only once where it runs
+def _daft(kind: str, address: str) -> Any:
+    os.environ["DAFT_ANALYTICS_ENABLED"] = "0"
+    os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    try:
+        import daft
+    except ImportError as error:
+        raise GenusError(
+            "several parts at once need Daft, which is not installed; run: pip install 'genus[corpus]'"
+        ) from error
+    if kind == "ray":
+        try:
+            daft.set_runner_ray(address=address or None)
+        except ImportError as error:
+            raise GenusError("runner ray needs Ray, which is not installed; run: pip install 'genus[ray]'") from error
+    else:
+        daft.set_runner_native()
+    return daft

@@ -1,0 +1,1 @@
+"""The steps of a corpus, each small and by itself: what they change in a document, and why they drop one."""
