@@ -91,11 +91,17 @@ def _prepare(known: Sequence[_Known], device: torch.device) -> _Batch:
 def _loss(network: LanguageModel, recipe: Dpo, batch: _Batch) -> Scored:
     """The sum over prompts of the mean over pairs, and how many prompts there are. Stats, in the same way: how often the
     better answer gained more, and how many nats the better and the worse gained."""
-    gains = answer_log_probs(network, batch.tokens).summed(len(batch.reference)) - batch.reference
+    said = answer_log_probs(network, batch.tokens)
+    sums = said.summed(len(batch.reference))
+    means = sums / said.rows.bincount(minlength=len(sums))  # log p of a token
+    sizes = [len(ranks) for ranks in batch.ranks]
     losses, stats = list[Tensor](), defaultdict[str, Any](float)
-    for each, ranks in zip(gains.split([len(ranks) for ranks in batch.ranks]), batch.ranks, strict=True):
+    for each, likely, ranks in zip((sums - batch.reference).split(sizes), means.split(sizes), batch.ranks, strict=True):
         margins = pair_margins(each, ranks)
-        losses.append(dpo_losses(margins, recipe.beta, recipe.smoothing, recipe.loss).mean())
+        best = [place for place, rank in enumerate(ranks) if rank == 1]
+        losses.append(
+            dpo_losses(margins, recipe.beta, recipe.smoothing, recipe.loss).mean() - recipe.nll * likely[best].mean()
+        )
         better, worse = pairs_of(ranks)
         with torch.no_grad():
             stats["accuracy"] += (margins > 0).float().mean()

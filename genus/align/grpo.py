@@ -103,9 +103,10 @@ class _Collector:
         advantages = group_advantages(scores, self.recipe.group)
         order = by_length(episodes, self.recipe.minibatch)
         episodes, advantages = [episodes[number] for number in order], advantages[order]
-        old, reference, entropy = self._read(episodes)
+        old, reference = self._read(episodes)
         kl = sum(float((mine - start).sum()) for mine, start in zip(old, reference, strict=True)) / len(episodes)
         mixed = scores.view(-1, self.recipe.group).std(1, correction=0) > 0
+        entropy = -float(torch.cat(old).mean())  # nats a token, estimated from those that were drawn
         self.figures = {"reward": float(scores.mean()), "kl": round(kl, 5), "entropy": round(entropy, 5)}
         self.figures["mixed_groups"] = float(mixed.float().mean())
         return [
@@ -143,21 +144,18 @@ class _Collector:
         return torch.tensor([float(is_right(problems[i // n], decode(each.answer))) for i, each in enumerate(episodes)])
 
     @torch.no_grad()
-    def _read(self, episodes: Sequence[Episode]) -> tuple[list[Tensor], list[Tensor], float]:
-        """log p by the policy and by the start model, in the micro-batches in which the first steps compute them; and the
-        policy's mean entropy."""
+    def _read(self, episodes: Sequence[Episode]) -> tuple[list[Tensor], list[Tensor]]:
+        """log p by the policy and by the start model, in the micro-batches in which the first steps compute them."""
         network = self.opened.network.eval()
-        old, reference, entropies = list[Tensor](), list[Tensor](), list[Tensor]()
+        old, reference = list[Tensor](), list[Tensor]()
         for first in range(0, len(episodes), self.recipe.micro_batch):
             some = episodes[first : first + self.recipe.micro_batch]
             tokens = to_torch(stack([[episode.example] for episode in some]), pick_device())
             lengths = [len(episode.answer) for episode in some]
-            said = answer_log_probs(network, tokens, self.recipe.temperature, entropy=True)
-            old += said.log_probs.cpu().split(lengths)
-            entropies.append(said.entropy.cpu())
+            old += answer_log_probs(network, tokens, self.recipe.temperature).log_probs.cpu().split(lengths)
             reference += answer_log_probs(self.reference, tokens, self.recipe.temperature).log_probs.cpu().split(lengths)
         network.train()
-        return old, reference, float(torch.cat(entropies).mean())
+        return old, reference
 
 
 def _loss(network: LanguageModel, recipe: Grpo, lesson: Lesson) -> Scored:

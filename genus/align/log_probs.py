@@ -17,11 +17,9 @@ _KEPT = 2**23  # logits; so many are not made again
 
 
 class Said(NamedTuple):
-    """Of each scored token, in the order of rows and then places: log p in nats, and where asked for the entropy of its
-    distribution."""
+    """Of each scored token, in the order of rows and then places: log p in nats."""
 
     log_probs: Tensor  # (scored,)
-    entropy: Tensor  # (scored,) or (0,), without a gradient
     rows: Tensor  # (scored,), the row of each
 
     def summed(self, rows: int) -> Tensor:
@@ -29,48 +27,41 @@ class Said(NamedTuple):
         return self.log_probs.new_zeros(rows).index_add(0, self.rows, self.log_probs)
 
 
-def answer_log_probs(model: LanguageModel, batch: Tokens, temperature: float = 1.0, entropy: bool = False) -> Said:
-    """log p of the scored targets of a batch, at a temperature; and the entropy, which costs a tenth more."""
+def answer_log_probs(model: LanguageModel, batch: Tokens, temperature: float = 1.0) -> Said:
+    """log p of the scored targets of a batch, at a temperature."""
     assert batch.scored is not None
     dropout = model.spec.dropout if model.training else 0.0
     hidden = model.decoder(batch.tokens, batch.positions, FastAttend(model.spec, batch.documents, dropout))
-    said = log_probs(model.read(hidden[batch.scored]), batch.targets[batch.scored], temperature, entropy)
-    return Said(*said, batch.scored.nonzero()[:, 0])
+    said = log_probs(model.read(hidden[batch.scored]), batch.targets[batch.scored], temperature)
+    return Said(said, batch.scored.nonzero()[:, 0])
 
 
-def log_probs(
-    read: Readout, targets: Tensor, temperature: float = 1.0, entropy: bool = False, chunk: int = 0
-) -> tuple[Tensor, Tensor]:
-    """log p of targets (tokens,), and the entropy of what they are drawn from, (tokens,) or not asked for (0,); fp32, in
-    nats."""
+def log_probs(read: Readout, targets: Tensor, temperature: float = 1.0, chunk: int = 0) -> Tensor:
+    """log p of targets, (tokens,), fp32, in nats."""
     chunk = chunk or chunk_rows(read.hidden.device.type, len(read.table))
-    found: tuple[Tensor, Tensor] = _LogProbs.apply(*read[:3], targets, read.scale / temperature, chunk, entropy)
+    found: Tensor = _LogProbs.apply(*read[:3], targets, read.scale / temperature, chunk)
     return found
 
 
 class _LogProbs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
-        hidden, table, bias, targets, scale, rows, wanted = inputs
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        hidden, table, bias, targets, scale, rows = inputs
         ctx.save_for_backward(hidden, table, bias, targets)
         ctx.scale, ctx.rows = scale, rows
         kind = hidden.device.type
         ctx.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        said, entropies = [hidden.new_empty(0)], [hidden.new_empty(0)]
+        said = [hidden.new_empty(0)]
         ctx.kept = [] if hidden.requires_grad and len(hidden) * len(table) <= _KEPT else None
         for part, chosen in _chunks(hidden, targets, rows):
             logs = _logs(ctx, part, table, bias)
             if ctx.kept is not None:
                 ctx.kept.append(logs)
             said.append(logs.gather(1, chosen[:, None])[:, 0])
-            if wanted:
-                entropies.append(-(logs.exp() * logs).nan_to_num(0.0).sum(1))
-        entropy = torch.cat(entropies)
-        ctx.mark_non_differentiable(entropy)
-        return torch.cat(said), entropy
+        return torch.cat(said)
 
     @staticmethod
-    def backward(ctx: Any, *by: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, by: Tensor) -> tuple[Tensor | None, ...]:
         hidden, table, bias, targets = ctx.saved_tensors
         by_hidden, by_table = torch.zeros_like(hidden), torch.zeros_like(table)
         by_bias = None if bias is None else torch.zeros_like(bias)
@@ -79,14 +70,14 @@ class _LogProbs(torch.autograd.Function):
             logs = _logs(ctx, part, table, bias) if ctx.kept is None else ctx.kept[number]
             slope = -logs.exp()  # of log p by logits: 1 where chosen, minus p
             slope.scatter_add_(1, chosen[:, None], torch.ones_like(slope[:, :1]))
-            slope *= ctx.scale * by[0][first : first + len(part), None]
+            slope *= ctx.scale * by[first : first + len(part), None]
             narrow = slope.to(ctx.dtype)
             by_hidden[first : first + len(part)] = narrow @ table.to(ctx.dtype)
             by_table += narrow.T @ part.to(ctx.dtype)
             if by_bias is not None:
                 by_bias += slope.sum(0)
             first += len(part)
-        return by_hidden, by_table, by_bias, None, None, None, None
+        return by_hidden, by_table, by_bias, None, None, None
 
 
 def _chunks(hidden: Tensor, targets: Tensor, rows: int) -> Any:

@@ -46,12 +46,16 @@ _HELD_OUT = 64  # prompts that are answered to see how far it is
 
 
 class _Read(NamedTuple):
-    """Of each episode, (answer tokens,): log p by the policy and by the start model, and values; the mean entropy."""
+    """Of each episode, (answer tokens,): log p by the policy and by the start model, and values."""
 
     old: list[Tensor]
     reference: list[Tensor]
     values: list[Tensor]
-    entropy: float
+
+    @property
+    def entropy(self) -> float:
+        """Nats a token, estimated from the tokens that were drawn."""
+        return -float(torch.cat(self.old).mean())
 
     @property
     def kl(self) -> float:
@@ -277,20 +281,19 @@ class _Collector:
     def _read(self, episodes: Sequence[Episode]) -> _Read:
         """In the very micro-batches in which the first steps compute them, so that their ratios there are exactly 1."""
         self.model.eval()
-        old, reference, values, entropies = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
+        old, reference, values = list[Tensor](), list[Tensor](), list[Tensor]()
         device = next(self.policy.parameters()).device
         for first in range(0, len(episodes), self.recipe.micro_batch):
             some = episodes[first : first + self.recipe.micro_batch]
             tokens = to_torch(stack([[episode.example] for episode in some]), device)
             lengths = [len(episode.answer) for episode in some]
-            said = answer_log_probs(self.policy, tokens, self.recipe.temperature, entropy=True)
+            said = answer_log_probs(self.policy, tokens, self.recipe.temperature)
             start = answer_log_probs(self.fixed.reference, tokens, self.recipe.temperature)
             old += said.log_probs.cpu().split(lengths)
             reference += start.log_probs.cpu().split(lengths)
             values += scores_at(self.value, tokens)[tokens.scored].cpu().split(lengths)
-            entropies.append(said.entropy.cpu())
         self.model.train()
-        return _Read(old, reference, values, float(torch.cat(entropies).mean()))
+        return _Read(old, reference, values)
 
     def _parts(self, episodes: Sequence[Episode], scores: Tensor, read: _Read, kl: float) -> list[Part]:
         old, reference, values = (pad_sequence(each, batch_first=True) for each in read[:3])

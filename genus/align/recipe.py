@@ -132,13 +132,15 @@ class Dpo(Compared):
     """Share of the comparisons taken to be wrong (conservative DPO)."""
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     """sigmoid is the paper's; ipo aims at a margin of 1 / (2 beta) between whole answers (2310.12036; TRL: a token's)."""
+    nll: float = 0.0
+    """Weight of the best answers' own loss, a token's, beside: they stay likely while others become less so (2404.19733)."""
     optim: DpoOptim = field(default_factory=DpoOptim)
     schedule: DpoCourse = field(default_factory=DpoCourse)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.beta > 0 or not 0 <= self.smoothing < 0.5:
-            raise GenusError("beta must be above 0, smoothing from 0 to below 0.5; correct the recipe")
+        if not self.beta > 0 or not 0 <= self.smoothing < 0.5 or self.nll < 0:
+            raise GenusError("beta must be above 0, smoothing from 0 to below 0.5, nll at least 0; correct the recipe")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from genus.core.progress import duration, say
 
 __all__ = ["demo", "sized"]
 
-_TOKENS = 1_500_000  # of recipes/demo/4-pretrain.toml
+_TOKENS = 1_400_000  # of recipes/demo/4-pretrain.toml
 _ALIGNS = ("instruct", "sft", "judge", "reward", "dpo", "ppo")
 _PASSES = 8  # beyond that a small text is only learned by heart
 

@@ -17,7 +17,7 @@ _LEAST = 100  # bytes; a validation loss over less text than this says nothing
 _MANY = 20  # documents; with fewer, one document is already more than the usual share of 5%
 
 
-class TooLittle(GenusError):
+class TooLittle(GenusError):  # noqa: N818 - as Stopped, it says what is so
     """There is not enough text to hold some out."""
 
 

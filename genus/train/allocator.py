@@ -1,9 +1,11 @@
-"""Memory that a step frees is kept for the next, instead of going back to the system and being faulted in page by page."""
+"""Memory in the steps of training: what a step frees is kept for the next, and what was there before is left in peace."""
 
 import contextlib
 import ctypes
+import gc
+from collections.abc import Iterator
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "spare_old_objects"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -19,3 +21,18 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
         return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
     return False
+
+
+@contextlib.contextmanager
+def spare_old_objects() -> Iterator[None]:
+    """Within the block, Python's collector of cycles does not look again and again at all that was there at its start.
+
+    Examples and modules are a great many objects, and a rollout makes enough new ones to have them all looked at: 7% of its
+    time with 4,000 prompts (python bench/ppo.py).
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

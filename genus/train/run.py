@@ -21,6 +21,7 @@ from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
 from genus.data.loader import Loader
 from genus.parallel.mesh import Ranks
 from genus.parallel.recipe import Parallel
+from genus.train.allocator import spare_old_objects
 from genus.train.checkpoint import Saver, load_newest
 from genus.train.curves import Curves
 from genus.train.energy import EnergyCount, energy_text, read_energy
@@ -90,7 +91,9 @@ def train(recipe: Any, phase: Phase, device: torch.device, restart: bool = False
                 _clear(out)
             _check_same(out, recipe, phase)
         phase.ranks.wait()
-        _Run(recipe, phase, device).start(restart, changed)
+        run = _Run(recipe, phase, device)
+        with spare_old_objects():
+            run.start(restart, changed)
 
 
 class _Run:

@@ -36,6 +36,23 @@ def test_it_starts_at_ln_2_and_learns(start, tmp_path):
     assert torch.isfinite(after.logits(torch.tensor([[1, 2]]))).all()
 
 
+def test_the_best_answers_own_loss_is_beside(start):
+    """Of two that share the first rank, the mean."""
+    opened = open_start(start)
+    ranking = Comparison("say 1", (" the people", " the world", " of law and order"), (1, 2, 1), "")
+    (ranked,) = encode_comparisons([ranking], opened.tokenizer, 64)
+    batch = _prepare([_Known(ranked, (-10.0, -12.0, -20.0))], torch.device("cpu"))
+    plain, beside = (
+        _loss(opened.network, Dpo(model=start, out=start, comparisons=(), nll=nll), batch).total.item() for nll in (0.0, 0.5)
+    )
+    likely = []
+    for example in (ranked.examples[0], ranked.examples[2]):
+        tokens = torch.from_numpy(example.tokens)
+        logs = load(start).logits(tokens[None])[0].log_softmax(-1)[:-1].gather(1, tokens[1:, None])[:, 0]
+        likely.append(logs[torch.from_numpy(example.learned[1:])].mean().item())
+    assert beside - plain == pytest.approx(-0.5 * sum(likely) / 2, abs=1e-5)
+
+
 def test_a_rankings_loss_is_the_mean_of_its_pairs_one_by_one(start, tmp_path):
     recipe = Dpo(model=start, out=tmp_path, comparisons=(), beta=0.3, smoothing=0.1)
     opened = open_start(start)

@@ -92,6 +92,12 @@ def test_dpos_losses_are_trls(tmp_path):
         (PAIRS, {"loss_type": "sigmoid", "beta": 0.3}, {"loss": "sigmoid", "beta": 0.3}, 1.0),
         (TWO_TOKENS, {"loss_type": "ipo", "beta": 0.3}, {"loss": "ipo", "beta": 0.3 / 3}, 1 / 9),  # and the end
         (PAIRS[:1], {"loss_type": "aot", "label_smoothing": 0.2, "beta": 0.3}, {"smoothing": 0.2, "beta": 0.3}, 1.0),
+        (
+            PAIRS[:1],
+            {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5], "beta": 0.3},
+            {"beta": 0.3, "nll": 0.5},
+            1.0,
+        ),
     ]
     reference = save_small(tmp_path / "reference")
     policy = save_policy(tmp_path / "policy", reference)

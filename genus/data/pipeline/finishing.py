@@ -1,5 +1,7 @@
-"""The second pass: what is done to documents that are no repeats. Shared paragraphs go, contamination is cut out, and then come
-the steps that need one document alone."""
+"""The second pass: what is done to documents that are no repeats.
+
+Shared paragraphs go, contamination is cut out, and then come the steps that need one document alone.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

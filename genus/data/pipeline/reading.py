@@ -1,4 +1,4 @@
-"""The first pass: sources as parts of documents, after all steps that need one document alone, with what repeats are found by."""
+"""The first pass: sources as parts of documents, after the first steps, with what repeats are found by."""
 
 import time
 from collections.abc import Callable, Sequence

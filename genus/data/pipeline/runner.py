@@ -1,6 +1,6 @@
 """Runs the tasks of a pass, in processes on this machine or on a Ray cluster, by one plan of Daft's.
 
-A task reads and writes files and gives a few numbers; what it gave is kept in a file, and a task that has one is not done again.
+A task reads and writes files and gives a few numbers; what it gave is kept in a file, and who has one is not done again.
 """
 
 import os
@@ -49,7 +49,7 @@ class Pass:
 
 
 def run_tasks(step: Pass, done: Path, runner: Runner) -> list[dict[str, Any]]:
-    """What each task gave, in order, with `seconds` and `peak` (bytes of its process). `done` is the folder of what was found."""
+    """What each task gave, in order, with `seconds` and `peak` (bytes of its process); kept in the folder `done`."""
     paths = [done / f"{number:05d}.json" for number in range(len(step.tasks))]
     with progress(step.name, len(paths)) as update:
         for attempt in range(1, _TRIES + 1):
@@ -81,7 +81,7 @@ def _each(step: Pass, tasks: Sequence[tuple[int, Path]], runner: Runner) -> Iter
         def perform(self, numbers: Any) -> list[str]:
             return [_told(step, number, done) for number in numbers.to_pylist()]
 
-    done = {number: path for number, path in tasks}
+    done = dict(tasks)
     table = daft.from_pydict({"task": list(done)})
     for row in table.select(Worker().perform(daft.col("task")).alias("error")).iter_rows():
         if row["error"]:

@@ -1,4 +1,4 @@
-"""What happened to documents, counted: enough for the report, small enough to keep, and the same in whatever order it came."""
+"""What happened to documents, counted: enough for a report, small enough to keep, the same in whatever order it came."""
 
 import math
 from collections.abc import Iterable, Mapping
