@@ -24,8 +24,8 @@ ROOTS = {
     "xh": 14_304_074, "yo": 89_695_835, "zh-Hans": 261_019_433_892, "zh-Hant": 762_489_150, "zu": 8_511_561,
     CODE: 174_700_245_772,
 }  # fmt: skip
-"""Bytes of BLOOM's 46 natural languages and of its 13 programming languages together (arXiv 2211.05100, table 1, of the ROOTS
-corpus of 2303.03915). The paper prints Akan as "70,1554"."""
+"""Bytes of BLOOM's 46 natural languages and of its 13 programming languages together (arXiv 2211.05100, table 1; ROOTS is
+described in 2303.03915). The paper prints Akan as "70,1554"."""
 
 ROOTS_CODE_FILES = {
     "c": 134_537, "c#": 1_577_347, "c++": 3_462_166, "go": 227_763, "java": 5_407_724, "javascript": 1_905_518,
