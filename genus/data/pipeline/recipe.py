@@ -72,9 +72,9 @@ class Corpus:
         if not 0 < self.held_out < 0.5:
             raise GenusError(f"held_out {self.held_out} is not a share above 0 and below 0.5; try 0.05")
         known = get_args(StepName)
-        for name in self.steps:
-            if name not in known:
-                raise GenusError(f"steps has {name!r}; choose among {', '.join(known)}")
+        for step in self.steps:
+            if step not in known:
+                raise GenusError(f"steps has {step!r}; choose among {', '.join(known)}")
         names = [each.name for each in self.sources]
         for name in names:
             if not name or names.count(name) > 1:

@@ -75,9 +75,9 @@ def _each(step: Pass, tasks: Sequence[tuple[int, Path]], runner: Runner) -> Iter
         return
     daft = _daft(runner.kind, runner.address)
 
-    @daft.cls(max_concurrency=min(runner.at_once, len(tasks)), use_process=True)  # type: ignore[untyped-decorator]
+    @daft.cls(max_concurrency=min(runner.at_once, len(tasks)), use_process=True)
     class Worker:
-        @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)  # type: ignore[untyped-decorator]
+        @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
         def perform(self, numbers: Any) -> list[str]:
             return [_told(step, number, done) for number in numbers.to_pylist()]
 
