@@ -16,7 +16,7 @@ def corpus(recipe: Path | None = None, /, *, config: Annotated[Corpus, Parameter
     ```sh
     genus corpus --source my-texts --out runs/mine/corpus
     genus corpus recipes/demo/1-corpus.toml --held-out 0.1
-    genus corpus --source crawl --out runs/web/corpus --steps extract --steps language --steps rules --steps exact --steps fuzzy
+    genus corpus --source crawl --out runs/web/corpus --steps extract --steps language --steps exact --steps fuzzy
     ```
 
     Parameters
