@@ -43,6 +43,7 @@ def make_corpus(recipe: Corpus) -> dict[str, Any]:
         facts = stage.read()
         stage.drop_repeats(facts)
         facts = stage.finish(facts)
+        stage.keep_budgets(facts)
         try:
             rule = stage.hold_out(facts)
             with new_folder(recipe.out) as folder:

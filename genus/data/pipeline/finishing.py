@@ -3,7 +3,8 @@
 Shared paragraphs go, contamination is cut out, and then come the steps that need one document alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from genus.data.steps.paragraphs import Repeated, remove
 from genus.data.steps.step import Fate
 from genus.data.steps.task_files import read_tasks
 
-__all__ = ["count_task", "evaluation_grams", "finish_task", "finishes", "left_of"]
+__all__ = ["count_task", "evaluation_grams", "finish_task", "finishes", "left_of", "texts_of"]
 
-_AFTER = ("paragraphs", "decontaminate", *LAST)
+_AFTER = ("paragraphs", "quality", "decontaminate", *LAST)
 
 
 def finishes(recipe: Corpus) -> bool:
@@ -41,6 +42,16 @@ def left_of(task: dict[str, Any]) -> Any:
     return read_table(Path(task["text"])).filter(pa.array(np.load(task["left"], allow_pickle=False)))
 
 
+def texts_of(recipe: Corpus, tasks: Sequence[dict[str, Any]], good: bool) -> Iterator[str]:
+    """The texts that are left of the sources that are marked good, or of the others."""
+    chosen = {each.name for each in recipe.collections if each.good == good}
+    only = recipe.collections[0].name
+    for task in tasks:
+        for document in rows_of(left_of(task)):
+            if document.meta.get("collection", only) in chosen and not document.meta.get("code"):
+                yield document.text
+
+
 def count_task(grams: Grams, folder: Path, number: int, task: dict[str, Any]) -> dict[str, Any]:
     """In how many documents of a part each of the grams is."""
     write_array(folder / f"counts-{number:05d}.npy", count_documents(left_of(task)["text"], grams).documents)
@@ -53,6 +64,9 @@ def finish_task(recipe: Corpus, folder: Path, known: dict[str, Any], number: int
     if "paragraphs" in recipe.steps:
         gone = Repeated(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in known["repeated"]))
         steps.append(("paragraphs", lambda document: remove(document, gone, recipe.paragraphs)))
+    if "quality" in recipe.steps:
+        good = {each.name for each in recipe.collections if each.good}
+        steps.append(("quality", replace(recipe.quality, model=Path(known["quality"])).open(good, recipe.seed)))
     if "decontaminate" in recipe.steps:
         grams, counts = evaluation_grams(recipe), np.load(known["counts"], allow_pickle=False)
         steps.append(("decontaminate", lambda document: cut(document, grams, counts, recipe.decontaminate)))

@@ -1,6 +1,6 @@
 """Steps that must know all documents: repeats and near copies. They work on tables of numbers, whatever the parts were."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genus.data.pipeline.parts import read_table, write_array
+from genus.data.steps.budgets import over_budget
 from genus.data.steps.exact import drop_same_ids, drop_same_texts
 from genus.data.steps.fuzzy import Candidates, Fuzzy, Shingles, candidates, settle, shingles
 
-__all__ = ["Facts", "Gone", "near_copies", "same_ids", "same_texts", "sets_task"]
+__all__ = ["Facts", "Gone", "beyond_budgets", "near_copies", "same_ids", "same_texts", "sets_task"]
 
 _HELD = 2**22  # documents whose numbers are in memory at once, some 100 bytes each
 Places = NDArray[np.int64]
 
 
 class Gone(NamedTuple):
-    """Documents that a step drops: their places among all, the documents that stay for them, and the evidence."""
+    """Documents that a step drops: their places among all, why, and the evidence."""
 
     places: Places
+    reasons: list[str]
     details: list[str]
 
 
@@ -69,17 +71,30 @@ class Facts:
 
 def same_ids(facts: Facts) -> Gone:
     """Documents of an id that another has."""
-    return _said(drop_same_ids(facts, facts.pieces), "id of another document: {}")
+    return _said(drop_same_ids(facts, facts.pieces), "duplicate id", "id of another document: {}")
 
 
 def same_texts(facts: Facts) -> Gone:
     """Documents of a text that another has."""
-    return _said(drop_same_texts(facts, facts.pieces), "same text as {}")
+    return _said(drop_same_texts(facts, facts.pieces), "duplicate", "same text as {}")
 
 
-def _said(table: Any, words: str) -> Gone:
+def _said(table: Any, reason: str, words: str) -> Gone:
     table = table.sort_by("place")
-    return Gone(table["place"].to_numpy(), [words.format(kept) for kept in table["kept"].to_pylist()])
+    return Gone(table["place"].to_numpy(), [reason] * len(table), [words.format(kept) for kept in table["kept"].to_pylist()])
+
+
+def beyond_budgets(facts: Facts, limits: Mapping[str, int], seed: int) -> Gone:
+    """Documents of languages that have more than their budget."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = np.flatnonzero(~facts.gone)
+    table = facts.take(places, ["id", "language", "bytes"])
+    dropped = over_budget(table, limits, seed)
+    dropped = dropped.append_column("row", pc.index_in(dropped["id"], table["id"].combine_chunks()).cast(pa.int64()))
+    dropped = dropped.sort_by("row")
+    return Gone(places[dropped["row"].to_numpy()], dropped["reason"].to_pylist(), dropped["detail"].to_pylist())
 
 
 def shared_buckets(facts: Facts, config: Fuzzy) -> Candidates:
@@ -113,7 +128,8 @@ def near_copies(facts: Facts, found: Candidates, folder: Path, parts: Sequence[s
     ids = known["id"].combine_chunks() if len(known) else known["id"]
     table = settle(found, sets, ids, known["priority"].to_numpy().astype(np.int64), config).sort_by("document")
     said = zip(table["kept"].to_pylist(), table["jaccard"].to_pylist(), strict=True)
-    return Gone(table["document"].to_numpy(), [f"Jaccard {jaccard:.3f} with {kept}" for kept, jaccard in said])
+    details = [f"Jaccard {jaccard:.3f} with {kept}" for kept, jaccard in said]
+    return Gone(table["document"].to_numpy(), ["near copy"] * len(details), details)
 
 
 def _joined(folder: Path, parts: Sequence[str]) -> Shingles:

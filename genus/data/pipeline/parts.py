@@ -86,6 +86,11 @@ def rows_of(table: Any) -> Iterator[Document]:
             yield Document(**(row | {"meta": dict(row["meta"])}))
 
 
+def _language(document: Document) -> str:
+    """The natural language, or code/python and the like."""
+    return f"code/{code}" if (code := document.meta.get("code")) else document.language
+
+
 class Parts:
     """Collects what a task keeps and drops, and writes a part whenever there is enough of it."""
 
@@ -104,7 +109,7 @@ class Parts:
         self.kept.append(vars(document))
         self.facts.append(
             {"id": document.id, "collection": collection, "bytes": size, "date": document.date}
-            | {"language": document.meta.get("code") or document.language, "measured": list(measured.items())}
+            | {"language": _language(document), "measured": list(measured.items())}
         )
         self.size += size
         if self.size >= _PART:

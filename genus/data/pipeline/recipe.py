@@ -13,14 +13,19 @@ from genus.data.steps.fuzzy import Fuzzy
 from genus.data.steps.language import Language
 from genus.data.steps.paragraphs import Paragraphs
 from genus.data.steps.personal import Personal
+from genus.data.steps.quality import Quality
 from genus.data.steps.repair import Repair
 from genus.data.steps.rules import Rules
+from genus.data.steps.toxicity import Toxicity
 
 __all__ = ["FIRST", "LAST", "Corpus", "Source", "StepName"]
 
-StepName = Literal["extract", "repair", "language", "rules", "exact", "fuzzy", "paragraphs", "decontaminate", "personal"]
+StepName = Literal[
+    "extract", "repair", "language", "rules", "exact", "fuzzy", "paragraphs", "quality", "decontaminate", "personal",
+    "toxicity", "budgets",
+]  # fmt: skip
 FIRST = ("extract", "repair", "language", "rules")  # of one document, before repeats are looked for
-LAST = ("personal",)  # of one document, after
+LAST = ("personal", "toxicity")  # of one document, after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class Source:
     """Of documents that do not state one."""
     language: str = ""
     """Of documents that do not state one."""
+    good: bool = False
+    """Whether it shows the quality classifier what good text is; all of it is kept by that step."""
     priority: int = 0
     """Of copies in several sources, the one in the source of the smallest number stays."""
 
@@ -54,16 +61,20 @@ class Corpus:
     seed: int = 0
     """Chooses held-out documents where they have no dates, and whatever else is left to chance."""
     steps: tuple[StepName, ...] = ("extract", "exact")
-    """What is done, always in this order: extract, repair, language, rules, exact, fuzzy, paragraphs, decontaminate,
-    personal. Each but exact has a table of its own below."""
+    """What is done, always in this order: extract, repair, language, rules, exact, fuzzy, paragraphs, quality,
+    decontaminate, personal, toxicity, budgets. Each but exact has a table of its own below."""
     extract: Extract = field(default_factory=Extract)
     repair: Repair = field(default_factory=Repair)
     language: Language = field(default_factory=Language)
     rules: Rules = field(default_factory=Rules)
     fuzzy: Fuzzy = field(default_factory=Fuzzy)
     paragraphs: Paragraphs = field(default_factory=Paragraphs)
+    quality: Quality = field(default_factory=Quality)
     decontaminate: Decontaminate = field(default_factory=Decontaminate)
     personal: Personal = field(default_factory=Personal)
+    toxicity: Toxicity = field(default_factory=Toxicity)
+    budgets: dict[str, int] = field(default_factory=dict)
+    """Bytes of each language at most, and of code/LANGUAGE or all code: [budgets] en = 1000000."""
     runner: Runner = field(default_factory=Runner)
     partitions: int = 0
     """Tasks that the reading is cut into; 0 takes one for every 64 MB."""
@@ -75,6 +86,8 @@ class Corpus:
         for step in self.steps:
             if step not in known:
                 raise GenusError(f"steps has {step!r}; choose among {', '.join(known)}")
+        if "quality" in self.steps and not self.quality.model and len({each.good for each in self.sources}) < 2:
+            raise GenusError("step quality needs sources marked good = true and others, to train on; or name quality.model")
         names = [each.name for each in self.sources]
         for name in names:
             if not name or names.count(name) > 1:

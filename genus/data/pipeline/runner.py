@@ -19,6 +19,7 @@ from genus.core.progress import progress, say
 __all__ = ["Pass", "Runner", "run_tasks"]
 
 _TRIES = 3  # of tasks whose process died
+_WORTH = 2**25  # bytes of text for which a process is started: it takes some seconds
 Task = dict[str, Any]
 
 
@@ -31,21 +32,21 @@ class Runner:
     address: str = ""
     """Of the Ray cluster, such as ray://host:10001; empty starts one on this machine."""
     processes: int = 0
-    """How many tasks at once; 0 takes one for each core."""
+    """How many tasks at once; 0 takes one for each core, where there is enough to do."""
 
-    @property
-    def at_once(self) -> int:
-        """How many tasks at once."""
-        return self.processes or len(os.sched_getaffinity(0))
+    def at_once(self, size: int) -> int:
+        """How many tasks at once for so many bytes."""
+        return self.processes or min(len(os.sched_getaffinity(0)), size // _WORTH + 1)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What is done to each of a number of tasks: `work(task)` gives a JSON object."""
+    """What is done to each of a number of tasks: `work(task)` gives a JSON object. `size` is about how many bytes it is."""
 
     name: str
     work: Callable[[Task], dict[str, Any]]
     tasks: Sequence[Task]
+    size: int = 0
 
 
 def run_tasks(step: Pass, done: Path, runner: Runner) -> list[dict[str, Any]]:
@@ -68,14 +69,15 @@ def run_tasks(step: Pass, done: Path, runner: Runner) -> list[dict[str, Any]]:
 
 def _each(step: Pass, tasks: Sequence[tuple[int, Path]], runner: Runner) -> Iterator[None]:
     """Do the tasks, in processes where that pays."""
-    if len(tasks) <= 1 or (runner.kind == "native" and runner.at_once == 1):
+    processes = min(runner.at_once(step.size), len(tasks))
+    if processes <= 1 and runner.kind == "native":
         for number, path in tasks:
             _perform(step.work, step.tasks[number], path)
             yield
         return
     daft = _daft(runner.kind, runner.address)
 
-    @daft.cls(max_concurrency=min(runner.at_once, len(tasks)), use_process=True)
+    @daft.cls(max_concurrency=processes, use_process=True)
     class Worker:
         @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
         def perform(self, numbers: Any) -> list[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,17 @@ from genus.core.progress import say
 from genus.core.recipe import as_dict
 from genus.data.holdout import Facts as Known
 from genus.data.holdout import Rule, TooLittle, choose
-from genus.data.pipeline.finishing import count_task, evaluation_grams, finish_task, finishes
-from genus.data.pipeline.overall import Facts, Gone, near_copies, same_ids, same_texts, sets_task, shared_buckets
+from genus.data.pipeline.finishing import count_task, evaluation_grams, finish_task, finishes, texts_of
+from genus.data.pipeline.overall import (
+    Facts,
+    Gone,
+    beyond_budgets,
+    near_copies,
+    same_ids,
+    same_texts,
+    sets_task,
+    shared_buckets,
+)
 from genus.data.pipeline.parts import dropped_schema, read_table, write_array, write_table
 from genus.data.pipeline.reading import read_task, share_out
 from genus.data.pipeline.recipe import Corpus
@@ -24,6 +33,7 @@ from genus.data.pipeline.runner import Pass, run_tasks
 from genus.data.pipeline.tally import Tally, merged
 from genus.data.pipeline.writing import write_task
 from genus.data.steps.paragraphs import Repeated, repeated
+from genus.data.steps.quality import train_quality
 
 __all__ = ["Stage"]
 
@@ -39,6 +49,9 @@ class Stage:
         self.tallies: list[Any] = []
         self._check()
 
+    def _pass(self, name: str, work: Any, tasks: Sequence[dict[str, Any]]) -> Pass:
+        return Pass(name, work, tasks, sum(piece["size"] for task in self.tasks for piece in task))
+
     def _check(self) -> None:
         """Forget the work of another recipe, or of sources that are not as they were."""
         told = json.dumps([_lasting(self.recipe), self.tasks, _stamps(self.tasks)], sort_keys=True, default=str)
@@ -52,7 +65,7 @@ class Stage:
     def read(self) -> Facts:
         """Read the sources into parts."""
         folder = self.work / "read"
-        step = Pass("reading", partial(_numbered, partial(read_task, self.recipe, folder)), _numbers(self.tasks))
+        step = self._pass("reading", partial(_numbered, partial(read_task, self.recipe, folder)), _numbers(self.tasks))
         found = run_tasks(step, folder / "done", self.recipe.runner)
         return self._facts(folder, found)
 
@@ -72,11 +85,16 @@ class Stage:
 
     def drop_repeats(self, facts: Facts) -> None:
         """Mark copies in `facts`, and write down why."""
-        self._overall(facts, "ids", lambda: same_ids(facts), "duplicate id")
+        self._overall(facts, "ids", lambda: same_ids(facts))
         if "exact" in self.recipe.steps:
-            self._overall(facts, "exact", lambda: same_texts(facts), "duplicate")
+            self._overall(facts, "exact", lambda: same_texts(facts))
         if "fuzzy" in self.recipe.steps:
-            self._overall(facts, "fuzzy", lambda: self._near(facts), "near copy")
+            self._overall(facts, "fuzzy", lambda: self._near(facts))
+
+    def keep_budgets(self, facts: Facts) -> None:
+        """Mark what is beyond the budget of its language in `facts`, and write down why."""
+        if "budgets" in self.recipe.steps:
+            self._overall(facts, "budgets", lambda: beyond_budgets(facts, self.recipe.budgets, self.recipe.seed))
 
     def _near(self, facts: Facts) -> Gone:
         found = shared_buckets(facts, self.recipe.fuzzy)
@@ -89,11 +107,11 @@ class Stage:
                 write_array(folder / f"rows-{name}.npy", found.documents[first:last] - inside.start)
                 tasks.append({"part": name, "rows": str(folder / f"rows-{name}.npy")})
                 parts.append(name)
-        step = Pass("near copies", partial(sets_task, facts.folder, self.recipe.fuzzy), tasks)
+        step = self._pass("near copies", partial(sets_task, facts.folder, self.recipe.fuzzy), tasks)
         run_tasks(step, folder / "done", self.recipe.runner)
         return near_copies(facts, found, folder, parts, self.recipe.fuzzy)
 
-    def _overall(self, facts: Facts, name: str, find: Any, reason: str) -> None:
+    def _overall(self, facts: Facts, name: str, find: Callable[[], Gone]) -> None:
         """Do a step over all documents, or read what it found before."""
         import pyarrow as pa
 
@@ -102,13 +120,14 @@ class Stage:
             gone = find()
             table = facts.take(gone.places, list(_ALL))
             count = len(gone.places)
-            texts = {"step": [name] * count, "reason": [reason] * count, "detail": gone.details, "excerpt": [""] * count}
+            texts = {"step": [name] * count, "reason": gone.reasons, "detail": gone.details, "excerpt": [""] * count}
             columns = {each: table[each].to_pylist() for each in _ALL} | texts
             write_table(self.work / name / "dropped-all.parquet", pa.table(columns, schema=dropped_schema()))
             write_array(path, gone.places)
         tally = Tally()
-        dropped = read_table(self.work / name / "dropped-all.parquet", ["collection", "bytes"])
-        for collection, size in zip(*(dropped[each].to_pylist() for each in ("collection", "bytes")), strict=True):
+        columns = ("collection", "reason", "bytes")
+        dropped = read_table(self.work / name / "dropped-all.parquet", list(columns))
+        for collection, reason, size in zip(*(dropped[each].to_pylist() for each in columns), strict=True):
             tally.dropped(name, collection, reason, size)
         self.tallies.append(tally.told())
         facts.gone[np.load(path, allow_pickle=False)] = True
@@ -120,10 +139,12 @@ class Stage:
         folder, tasks, known = self.work / "finish", self._left(facts, "finish"), dict[str, Any]()
         if "paragraphs" in self.recipe.steps:
             known["repeated"] = self._repeated(facts, folder)
+        if "quality" in self.recipe.steps:
+            known["quality"] = str(self.recipe.quality.model or self._quality(tasks, folder / "quality"))
         if "decontaminate" in self.recipe.steps:
             known["counts"] = self._counts(folder / "grams", tasks)
         work = partial(_numbered, partial(finish_task, self.recipe, folder, known))
-        found = run_tasks(Pass("finishing", work, _numbers(tasks)), folder / "done", self.recipe.runner)
+        found = run_tasks(self._pass("finishing", work, _numbers(tasks)), folder / "done", self.recipe.runner)
         return self._facts(folder, found)
 
     def _repeated(self, facts: Facts, folder: Path) -> list[str]:
@@ -136,12 +157,19 @@ class Stage:
                 write_array(path, array)
         return [str(path) for path in paths]
 
+    def _quality(self, tasks: Sequence[dict[str, str]], folder: Path) -> Path:
+        """A quality classifier, trained on what is left: the sources marked good against the others."""
+        if not folder.exists():
+            good, raw = (partial(texts_of, self.recipe, tasks, good) for good in (True, False))
+            train_quality(good(), raw(), self.recipe.seed).save(folder)
+        return folder
+
     def _counts(self, folder: Path, tasks: Sequence[Any]) -> str:
         """A file of how many documents have each run of words of the evaluation sets."""
         path = folder / "all.npy"
         if not path.exists():
             work = partial(_numbered, partial(count_task, evaluation_grams(self.recipe), folder))
-            run_tasks(Pass("contamination", work, _numbers(tasks)), folder / "done", self.recipe.runner)
+            run_tasks(self._pass("contamination", work, _numbers(tasks)), folder / "done", self.recipe.runner)
             parts = [np.load(each, allow_pickle=False) for each in sorted(folder.glob("counts-*.npy"))]
             write_array(path, np.sum(parts, axis=0))
         return str(path)
@@ -160,7 +188,7 @@ class Stage:
     def write(self, facts: Facts, rule: Rule, out: Path) -> list[dict[str, Any]]:
         """Write what is left to `out`; what each task told."""
         tasks = self._left(facts, "write")
-        step = Pass("writing", partial(_numbered, partial(write_task, rule, out)), _numbers(tasks))
+        step = self._pass("writing", partial(_numbered, partial(write_task, rule, out)), _numbers(tasks))
         return run_tasks(step, out / ".done", self.recipe.runner)
 
     def dropped(self) -> Any:

@@ -6,7 +6,7 @@ Not for rules on single documents, and no judge of truth: it knows words, and wh
 import hashlib
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,19 +140,18 @@ def _accuracy(right: int, texts: int) -> dict[str, float]:
 class Quality:
     """Keep documents by their quality score with GPT-3's random rule (arXiv 2005.14165, appendix A). Source code passes."""
 
-    model: Path
-    """The folder of a trained quality classifier."""
+    model: Path | None = None
+    """The folder of a trained quality classifier; unset trains one: sources marked good against the others."""
     alpha: float = 9.0
     """The Pareto distribution's shape: GPT-3 9, The Pile 3. Larger keeps fewer documents of low scores."""
-    always: tuple[str, ...] = ()
-    """Beginnings of the sources whose documents are all kept: the good ones, scored all the same."""
-    seed: int = 0
-    """Chooses, with its id, the luck of each document."""
 
-    def open(self) -> Callable[[Document], Fate]:
-        """Raises GenusError when there is no such model or alpha is not above 0."""
+    def open(self, good: Collection[str] = (), seed: int = 0) -> Callable[[Document], Fate]:
+        """What judges one document. Those of the collections in `good` are scored and kept all the same; `seed` chooses,
+        with its id, the luck of each other one. Raises GenusError when there is no model or alpha is not above 0."""
         if not self.alpha > 0:
             raise GenusError(f"quality.alpha {self.alpha} is not above 0; GPT-3 has 9")
+        if self.model is None:
+            raise GenusError("the quality step has no model; name the folder of one")
         score = load_quality(self.model).score()
 
         def step(document: Document) -> Fate:
@@ -160,7 +159,7 @@ class Quality:
                 return Fate(document)
             value = score(document.text)
             measured = {"quality": value}
-            if document.source.startswith(self.always or ("\0",)) or keeps(value, document.id, self.alpha, self.seed):
+            if document.meta.get("collection") in good or keeps(value, document.id, self.alpha, seed):
                 return Fate(document, measured=measured)
             chance = (2 - value) ** -self.alpha
             return Fate(None, "low quality", f"score {value:.4f}, kept with a chance of {chance:.4f}", measured)

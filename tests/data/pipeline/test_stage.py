@@ -147,6 +147,38 @@ def test_copies_stay_in_the_source_of_the_smaller_number(recipe: Corpus, tmp_pat
     assert left["zz"].licence == "CC0" and left["zz"].meta["collection"] == "books"
 
 
+def test_quality_is_learned_from_the_sources_marked_good(recipe: Corpus, tmp_path: Path) -> None:
+    good = [
+        {"id": f"g{i}", "text": f"{words(i, 100)} treatise upon natural philosophy {words(i + 90, 50)}"} for i in range(40)
+    ]
+    raw = [{"id": f"r{i}", "text": f"{words(i + 400, 100)} click here to subscribe {words(i + 490, 50)}"} for i in range(40)]
+    raw.append({"id": "fine", "text": f"{words(900, 100)} treatise upon natural philosophy {words(901, 50)}"})
+    paths = [write(tmp_path / name, records, 2) for name, records in (("good", good), ("raw", raw))]
+    sources = tuple(Source(name=path.name, path=str(path), good=path.name == "good") for path in paths)
+    again = replace(
+        recipe, sources=sources, steps=("quality",), out=tmp_path / "kept", partitions=2, runner=Runner(processes=1)
+    )
+    manifest = make_corpus(again)
+    left = texts(again.out)
+    assert {each["id"] for each in good} <= left.keys()
+    assert manifest["dropped"]["low quality"] > 30
+    with pytest.raises(GenusError, match="marked good"):
+        replace(recipe, steps=("quality",))
+
+
+def test_budgets_are_kept(recipe: Corpus, tmp_path: Path) -> None:
+    many = [{"id": f"{tag}{i}", "text": words(i, 100), "language": tag} for tag in ("en", "fr") for i in range(30)]
+    source = write(tmp_path / "many", many, 3)
+    limited = replace(
+        recipe, source=str(source), steps=("budgets",), budgets={"fr": 3000}, out=tmp_path / "out", partitions=2
+    )
+    manifest = make_corpus(replace(limited, runner=Runner(processes=1)))
+    left = [each for split in ("train", "validation") for each in documents(tmp_path / "out", split)]
+    french = sum(each.size for each in left if each.language == "fr")
+    assert 2000 < french <= 3000 and sum(each.language == "en" for each in left) == 30
+    assert manifest["dropped"] == {"budget: fr is full": 60 - len(left)}
+
+
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.usefixtures("_collected")
 def test_an_error_in_a_process_is_told_and_what_was_done_stays(tmp_path: Path) -> None:

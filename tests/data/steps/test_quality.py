@@ -116,18 +116,22 @@ def test_luck_is_by_seed_and_id_as_numpy_draws_it() -> None:
 
 
 def documents(words: list[str], source: str) -> Iterator[Document]:
-    return (Document(f"{source}/{i}", text, source) for i, text in enumerate(texts(words, 60, 7)))
+    return (
+        Document(f"{source}/{i}", text, source, meta={"collection": source}) for i, text in enumerate(texts(words, 60, 7))
+    )
 
 
 def test_the_step_drops_low_scores_and_keeps_good_sources(model: QualityModel, tmp_path: Path) -> None:
     model.save(tmp_path / "quality")
-    step = Quality(model=tmp_path / "quality", always=("books",)).open()
+    step = Quality(model=tmp_path / "quality").open(("books",))
     poor = [step(document) for document in documents(POOR, "crawl")]
     assert sum(fate.document is None for fate in poor) > 50
     assert {fate.reason for fate in poor if fate.document is None} == {"low quality"}
     assert all(0 < fate.measured["quality"] < 0.5 for fate in poor)
-    assert all(step(document).document is document for document in documents(POOR, "books/one"))
+    assert all(step(document).document is document for document in documents(POOR, "books"))
     code = Document("c", "click here", "crawl", meta={"code": "c"})
     assert step(code).document is code
     with pytest.raises(GenusError, match="not above 0"):
         Quality(model=tmp_path / "quality", alpha=0).open()
+    with pytest.raises(GenusError, match="no model"):
+        Quality().open()
