@@ -40,11 +40,11 @@ def make_corpus(recipe: Corpus) -> dict[str, Any]:
     work = recipe.out.resolve().with_name(f".{recipe.out.name}.work")
     with locked(work):
         stage = Stage(recipe, work)
-        facts = stage.read()
-        stage.drop_repeats(facts)
-        facts = stage.finish(facts)
-        stage.keep_budgets(facts)
         try:
+            facts = stage.read()
+            stage.drop_repeats(facts)
+            facts = stage.finish(facts)
+            stage.keep_budgets(facts)
             rule = stage.hold_out(facts)
             with new_folder(recipe.out) as folder:
                 manifest = _write(stage, facts, rule, folder)

@@ -46,6 +46,10 @@ class PackedLinear(nn.Module):
         self.weight, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.wide(x)[..., : self.rows]
+
+    def wide(self, x: Tensor) -> Tensor:
+        """The same with zeros up to whole panels, (..., padded)."""
         rows = x.numel() // self.columns
         flat = x.reshape(rows, self.columns)
         if 2 < rows < LEAST:
@@ -53,7 +57,7 @@ class PackedLinear(nn.Module):
         flat, y = flat.contiguous(), x.new_empty(max(rows, LEAST), self.padded)
         op = self.op((flat.data_ptr(), 4 * self.columns), (y.data_ptr(), 4 * self.padded))
         run(self.form, table([op]), rows)
-        return y[:rows, : self.rows].view(*x.shape[:-1], self.rows)
+        return y[:rows].view(*x.shape[:-1], self.padded)
 
     def op(self, x: At, y: At, residual: int = 0) -> Op:
         """See kernels.program.linear_op; y must have room for `padded` numbers in each row."""
@@ -88,31 +92,37 @@ class PackedModel(nn.Module):
 
 
 class _PackedStack(nn.Module):
-    """Experts' maps, see models.parts.experts.Stack."""
+    """Experts' maps, see models.parts.experts.Stack.
 
-    def __init__(self, stack: Stack, form: Format) -> None:
+    What goes into an activation is `wide`, filled up with zeros to whole vectors: PyTorch computes what is left of the last
+    vector by other code, so that a token's bits would go by the tokens beside it.
+    """
+
+    def __init__(self, stack: Stack, form: Format, wide: bool) -> None:
         super().__init__()
+        self.wide = wide
         biases = [None] * len(stack.weight) if stack.bias is None else list(stack.bias)
         self.maps = [PackedLinear(weight, bias, form) for weight, bias in zip(stack.weight, biases, strict=True)]
 
     def forward(self, x: Tensor, rows: list[int]) -> Tensor:
         parts = zip(self.maps, x.split(rows), strict=True)
-        return torch.cat([each(part) for each, part in parts if len(part)])
+        found = torch.cat([each.wide(part[:, : each.columns]) for each, part in parts if len(part)])
+        return found if self.wide else found[:, : self.maps[0].rows]
 
 
-def _packed(part: nn.Module, form: Format) -> nn.Module:
+def _packed(part: nn.Module, form: Format, name: str = "") -> nn.Module:
     """The same module with its matrices in another format, and everything else in fp32."""
     if isinstance(part, nn.Linear):
         return PackedLinear(part.weight, part.bias, form)
     if isinstance(part, Stack):
-        return _PackedStack(part, form)
+        return _PackedStack(part, form, wide=name != "down")
     twin = copy.copy(part)
     twin._parameters = {
         name: None if own is None else nn.Parameter(own.float(), requires_grad=False)
         for name, own in part._parameters.items()
     }
     twin._modules = {
-        name: None if child is None else _packed(child, "fp32" if name == "router" else form)
+        name: None if child is None else _packed(child, "fp32" if name == "router" else form, name)
         for name, child in part._modules.items()
     }
     return twin

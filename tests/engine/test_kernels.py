@@ -106,10 +106,11 @@ def test_activations(kind, gated):
     up = torch.cat((torch.linspace(-12, 12, 24 * 16 - 8), torch.tensor(edge))).view(16, 24).contiguous()
     gate = up.flip(0).contiguous() if gated else None
     mlp = Mlp(hidden=24, activation=kind, gated=gated, clamp=7.0 if gated else None, shift=1.0 if gated else 0.0)
-    expected, numbers = activate(mlp, up, gate), torch.tensor([7.0, 1.0])
+    exact = activate(mlp, up.double(), None if gate is None else gate.double())  # PyTorch's own fp32 is off by 4e-6
+    expected, numbers = exact.float(), torch.tensor([7.0, 1.0])
     gated_by = (0, 0, 0) if gate is None else (gate.data_ptr(), numbers.data_ptr(), numbers[1:].data_ptr())
     run("fp32", table([activate_op(up.data_ptr(), gated_by[0], (4 * 24, 3), kind, *gated_by[1:])]), 16)
-    torch.testing.assert_close(up, expected, atol=2e-6, rtol=2e-6)
+    torch.testing.assert_close(up, expected, atol=4e-6, rtol=2e-6)
 
 
 @pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "quick_gelu", "relu", "relu_squared", "silu"])

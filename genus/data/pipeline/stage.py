@@ -32,6 +32,7 @@ from genus.data.pipeline.recipe import Corpus
 from genus.data.pipeline.runner import Pass, run_tasks
 from genus.data.pipeline.tally import Tally, merged
 from genus.data.pipeline.writing import write_task
+from genus.data.sources.folders import FORMATS
 from genus.data.steps.paragraphs import Repeated, repeated
 from genus.data.steps.quality import train_quality
 
@@ -67,7 +68,14 @@ class Stage:
         folder = self.work / "read"
         step = self._pass("reading", partial(_numbered, partial(read_task, self.recipe, folder)), _numbers(self.tasks))
         found = run_tasks(step, folder / "done", self.recipe.runner)
-        return self._facts(folder, found)
+        facts = self._facts(folder, found)
+        if not len(facts.gone):
+            dropped = self.dropped()[:3]
+            rows = zip(dropped["id"].to_pylist(), dropped["reason"].to_pylist(), strict=True)
+            why = "; ".join(f"{id}: {reason}" for id, reason in rows) or "it is empty"
+            what = ", ".join(each.path for each in self.recipe.collections)
+            raise TooLittle(f"source {what} holds no usable text ({why}); give it files of {FORMATS}")
+        return facts
 
     def _facts(self, folder: Path, found: Sequence[Any]) -> Facts:
         names = [name for each in found for name in each["parts"]]
