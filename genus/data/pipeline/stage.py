@@ -133,9 +133,9 @@ class Stage:
             write_table(self.work / name / "dropped-all.parquet", pa.table(columns, schema=dropped_schema()))
             write_array(path, gone.places)
         tally = Tally()
-        columns = ("collection", "reason", "bytes")
-        dropped = read_table(self.work / name / "dropped-all.parquet", list(columns))
-        for collection, reason, size in zip(*(dropped[each].to_pylist() for each in columns), strict=True):
+        told = ("collection", "reason", "bytes")
+        dropped = read_table(self.work / name / "dropped-all.parquet", list(told))
+        for collection, reason, size in zip(*(dropped[each].to_pylist() for each in told), strict=True):
             tally.dropped(name, collection, reason, size)
         self.tallies.append(tally.told())
         facts.gone[np.load(path, allow_pickle=False)] = True
