@@ -3,11 +3,11 @@
 A step over all documents at once, on a table of numbers; it sees no text. BLOOM's corpus is here as a table of such limits.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from genus.core.errors import GenusError
+from genus.data.steps.columns import luck
 
 __all__ = ["CODE", "ROOTS", "ROOTS_CODE_FILES", "over_budget", "roots_limits"]
 
@@ -67,7 +67,7 @@ def over_budget(table: Any, limits: Mapping[str, int], seed: int = 0) -> Any:
         if sizes[rows].sum() <= limit:
             continue
         ids = table["id"].take(rows).to_pylist()
-        order = np.array(sorted(range(len(ids)), key=[(_hash(seed, id), id) for id in ids].__getitem__))
+        order = np.array(sorted(range(len(ids)), key=[(luck(seed, id), id) for id in ids].__getitem__))
         fits = sizes[rows][order] <= limit
         fits &= np.cumsum(np.where(fits, sizes[rows][order], 0)) <= limit
         detail = f"of {sizes[rows].sum():,} bytes, at most {limit:,}"
@@ -81,7 +81,3 @@ def _limited(language: str | None, limits: Mapping[str, int]) -> str | None:
     tag = (language or "").lower()
     fitting = [name for name in limits if tag == name.lower() or tag.startswith((f"{name.lower()}-", f"{name.lower()}/"))]
     return max(fitting, key=len, default=None)
-
-
-def _hash(seed: int, id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}\n{id}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

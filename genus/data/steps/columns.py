@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["frozen", "gather", "in_range", "key", "keys", "runs", "utf8"]
+__all__ = ["frozen", "gather", "in_range", "key", "keys", "luck", "runs", "utf8"]
 
 Numbers = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
 
 def key(text: str) -> int:
-    """A document's number, from its id alone: BLAKE2b in 64 bits."""
+    """A number of a text alone, such as a document's id: BLAKE2b in 64 bits."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def luck(seed: int, text: str) -> int:
+    """A number that a seed gives to an id or a text, for choices left to chance: BLAKE2b in 64 bits."""
+    data = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def keys(ids: Any) -> Numbers:

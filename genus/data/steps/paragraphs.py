@@ -4,7 +4,6 @@ By part, `hash_paragraphs`; over all parts, `repeated`; by part again, `remove`.
 Gopher's rules judge.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -59,7 +58,7 @@ def hash_paragraphs(ids: Any, texts: Any, priorities: Any, config: Paragraphs) -
     hashes: list[int] = []
     rows: list[int] = []
     for row, text in enumerate(texts.to_pylist()):
-        found = {_hash(paragraph) for paragraph, _ in _split(text or "", config) if _counts(paragraph, config)}
+        found = {key(paragraph.strip()) for paragraph, _ in _split(text or "", config) if _counts(paragraph, config)}
         hashes += found
         rows += [row] * len(found)
     take = pa.array(rows, pa.int64())
@@ -88,7 +87,7 @@ def remove(document: Document, gone: Repeated, config: Paragraphs) -> Fate:
     kept: list[str] = []
     removed: list[str] = []
     for paragraph, end in _split(document.text, config):
-        if _counts(paragraph, config) and _goes(_hash(paragraph), document.id, gone):
+        if _counts(paragraph, config) and _goes(key(paragraph.strip()), document.id, gone):
             removed.append(paragraph)
         else:
             kept += (paragraph, end)
@@ -109,10 +108,6 @@ def _split(text: str, config: Paragraphs) -> Iterator[tuple[str, str]]:
 
 def _counts(paragraph: str, config: Paragraphs) -> bool:
     return len(paragraph) >= config.least and len(paragraph.strip()) >= config.least
-
-
-def _hash(paragraph: str) -> int:
-    return int.from_bytes(hashlib.blake2b(paragraph.strip().encode(), digest_size=8).digest(), "little")
 
 
 def _goes(number: int, id: str, gone: Repeated) -> bool:

@@ -3,7 +3,6 @@
 Not for rules on single documents, and no judge of truth: it knows words, and which collection they come from.
 """
 
-import hashlib
 import heapq
 import math
 from collections.abc import Callable, Collection, Iterable
@@ -14,6 +13,7 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import new_folder, read_json, write_json
 from genus.data.sources import Document
+from genus.data.steps.columns import luck
 from genus.data.steps.step import Fate
 
 __all__ = ["Quality", "QualityModel", "keeps", "load_quality", "train_quality"]
@@ -104,7 +104,7 @@ def _choose(texts: Iterable[str], seed: int) -> list[tuple[int, str]]:
     smallest: dict[int, str] = {}
     for text in texts:
         if text := text[:_CHARACTERS].strip():
-            smallest[_hash(seed, text)] = text
+            smallest[luck(seed, text)] = text
         if len(smallest) >= 2 * _MOST:
             smallest = dict(heapq.nsmallest(_MOST, smallest.items()))
     return heapq.nsmallest(_MOST, smallest.items())
@@ -169,10 +169,5 @@ class Quality:
 
 def keeps(score: float, id: str, alpha: float = 9.0, seed: int = 0) -> bool:
     """GPT-3's rule: keep if a draw from Pareto(alpha), begun at 0, is above 1 - score; the chance is (2 - score)^-alpha."""
-    uniform = _hash(seed, id) / 2**64
+    uniform = luck(seed, id) / 2**64
     return (1 - uniform) ** (-1 / alpha) - 1 > 1 - score
-
-
-def _hash(seed: int, text: str) -> int:
-    data = f"{seed}\n{text}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
