@@ -35,11 +35,12 @@ def evaluation_grams(recipe: Corpus) -> Grams:
     return make_grams([found for path in recipe.decontaminate.tasks for found in read_tasks(path)], recipe.decontaminate)
 
 
-def left_of(task: dict[str, Any]) -> Any:
-    """The documents of a part that are still there, as a table: those of its rows in the file `left`."""
+def left_of(task: dict[str, Any], what: str = "text", columns: list[str] | None = None) -> Any:
+    """The documents of a part that are still there, as a table: those of its rows in the file `left`. Or, with `what` as
+    "facts", what is known of them."""
     import pyarrow as pa
 
-    return read_table(Path(task["text"])).filter(pa.array(np.load(task["left"], allow_pickle=False)))
+    return read_table(Path(task[what]), columns).filter(pa.array(np.load(task["left"], allow_pickle=False)))
 
 
 def texts_of(recipe: Corpus, tasks: Sequence[dict[str, Any]], good: bool) -> Iterator[str]:
@@ -72,6 +73,7 @@ def finish_task(recipe: Corpus, folder: Path, known: dict[str, Any], number: int
         steps.append(("decontaminate", lambda document: cut(document, grams, counts, recipe.decontaminate)))
     flow = Flow([*steps, *recipe.opened(LAST)], Parts(folder, f"{number:05d}", recipe, repeats=False), Tally())
     only = recipe.collections[0].name
-    for document in rows_of(left_of(task)):
-        flow.send(document, document.meta.get("collection", only))
+    measured = left_of(task, "facts", ["measured"])["measured"].to_pylist()
+    for document, before in zip(rows_of(left_of(task)), measured, strict=True):
+        flow.send(document, document.meta.get("collection", only), dict(before))
     return {"parts": flow.parts.close(), "tally": flow.tally.told()}

@@ -1,6 +1,6 @@
 """Steps that must know all documents: repeats and near copies. They work on tables of numbers, whatever the parts were."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genus.data.pipeline.parts import read_table, write_array
+from genus.data.pipeline.tally import Amount, total
 from genus.data.steps.budgets import over_budget
 from genus.data.steps.exact import drop_same_ids, drop_same_texts
 from genus.data.steps.fuzzy import Candidates, Fuzzy, Shingles, candidates, settle, shingles
@@ -24,6 +25,13 @@ class Gone(NamedTuple):
     places: Places
     reasons: list[str]
     details: list[str]
+    kept: list[str]  # the id of the copy that stays, or ""
+    jaccard: list[float | None]
+
+    @classmethod
+    def alone(cls, places: Places, reasons: list[str], details: list[str]) -> "Gone":
+        """Of which there is no copy."""
+        return cls(places, reasons, details, [""] * len(places), [None] * len(places))
 
 
 class Facts:
@@ -46,22 +54,47 @@ class Facts:
             table = table.append_column("place", pa.array(np.arange(first, last)))
             yield table.filter(pa.array(~self.gone[first:last]))
 
+    def amounts(self, by: Sequence[str]) -> dict[tuple[str, ...], Amount]:
+        """What is left, by some columns of text."""
+        import pyarrow as pa
+
+        found: dict[tuple[str, ...], Amount] = {}
+        for name in self.names:
+            table = read_table(self.folder / f"facts-{name}.parquet", [*by, "bytes", "words"])
+            groups = table.filter(pa.array(~self.gone[self.of(name)])).group_by(list(by))
+            for row in groups.aggregate([("bytes", "count"), ("bytes", "sum"), ("words", "sum")]).to_pylist():
+                key = tuple(row[each] for each in by)
+                size = Amount(row["bytes_count"], row["bytes_sum"], row["words_sum"])
+                found[key] = total([found.get(key, Amount()), size])
+        return dict(sorted(found.items()))
+
     @property
     def pieces(self) -> int:
         """In how many pieces work on all of them fits memory."""
         return len(self.gone) // _HELD + 1
 
-    def take(self, places: Places, columns: list[str]) -> Any:
-        """The rows at ascending places, with some columns."""
+    def take(self, places: Places, columns: list[str], what: str = "facts") -> Any:
+        """The rows at ascending places, with some columns; `what` may be "text", whose columns are a document's."""
         import pyarrow as pa
 
         found = []
         for name, first, last in zip(self.names, self.bounds, self.bounds[1:], strict=False):
             rows = places[np.searchsorted(places, first) : np.searchsorted(places, last)] - first
             if len(rows):
-                found.append(read_table(self.folder / f"facts-{name}.parquet", columns).take(pa.array(rows)))
+                found.append(read_table(self.folder / f"{what}-{name}.parquet", columns).take(pa.array(rows)))
         empty = [pa.table({name: pa.array([], pa.large_string()) for name in columns})] if not found else []
         return pa.concat_tables(found or empty)
+
+    def find(self, ids: Collection[str]) -> Places:
+        """The places of what is left of documents of some ids."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found, wanted = [np.zeros(0, np.int64)], pa.array(sorted(ids), pa.large_string())
+        for name, first, last in zip(self.names, self.bounds, self.bounds[1:], strict=False):
+            same = pc.is_in(read_table(self.folder / f"facts-{name}.parquet", ["id"])["id"], wanted).to_numpy()
+            found.append(first + np.flatnonzero(same & ~self.gone[first:last]))
+        return np.concatenate(found)
 
     def of(self, name: str) -> slice:
         """The places of a part."""
@@ -81,7 +114,9 @@ def same_texts(facts: Facts) -> Gone:
 
 def _said(table: Any, reason: str, words: str) -> Gone:
     table = table.sort_by("place")
-    return Gone(table["place"].to_numpy(), [reason] * len(table), [words.format(kept) for kept in table["kept"].to_pylist()])
+    kept = table["kept"].to_pylist()
+    details = [words.format(id) for id in kept]
+    return Gone(table["place"].to_numpy(), [reason] * len(kept), details, kept, [None] * len(kept))
 
 
 def beyond_budgets(facts: Facts, limits: Mapping[str, int], seed: int) -> Gone:
@@ -94,7 +129,7 @@ def beyond_budgets(facts: Facts, limits: Mapping[str, int], seed: int) -> Gone:
     dropped = over_budget(table, limits, seed)
     dropped = dropped.append_column("row", pc.index_in(dropped["id"], table["id"].combine_chunks()).cast(pa.int64()))
     dropped = dropped.sort_by("row")
-    return Gone(places[dropped["row"].to_numpy()], dropped["reason"].to_pylist(), dropped["detail"].to_pylist())
+    return Gone.alone(places[dropped["row"].to_numpy()], dropped["reason"].to_pylist(), dropped["detail"].to_pylist())
 
 
 def shared_buckets(facts: Facts, config: Fuzzy) -> Candidates:
@@ -127,9 +162,9 @@ def near_copies(facts: Facts, found: Candidates, folder: Path, parts: Sequence[s
     known = facts.take(found.documents, ["id", "priority"])
     ids = known["id"].combine_chunks() if len(known) else known["id"]
     table = settle(found, sets, ids, known["priority"].to_numpy().astype(np.int64), config).sort_by("document")
-    said = zip(table["kept"].to_pylist(), table["jaccard"].to_pylist(), strict=True)
-    details = [f"Jaccard {jaccard:.3f} with {kept}" for kept, jaccard in said]
-    return Gone(table["document"].to_numpy(), ["near copy"] * len(details), details)
+    kept, measured = table["kept"].to_pylist(), table["jaccard"].to_pylist()
+    details = [f"Jaccard {jaccard:.3f} with {id}" for id, jaccard in zip(kept, measured, strict=True)]
+    return Gone(table["document"].to_numpy(), ["near copy"] * len(kept), details, kept, measured)
 
 
 def _joined(folder: Path, parts: Sequence[str]) -> Shingles:

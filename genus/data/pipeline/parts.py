@@ -11,15 +11,17 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import write_bytes
 from genus.data.pipeline.recipe import Corpus
+from genus.data.pipeline.tally import Amount
 from genus.data.sources import Document
 from genus.data.steps.exact import hash_texts
 from genus.data.steps.fuzzy import signatures
 from genus.data.steps.paragraphs import hash_paragraphs
 
-__all__ = ["Parts", "document_schema", "dropped_schema", "read_table", "rows_of", "write_array", "write_table"]
+__all__ = ["EXCERPT", "Parts", "document_schema", "dropped_schema", "read_table", "rows_of", "write_array", "write_table"]
 
 _PART = 32 * 2**20  # bytes of text, all of which one task holds, several times over
-_EXCERPT = 400  # characters of a dropped document that the report may show
+EXCERPT = 400
+"""Characters of a dropped document that the report may show."""
 
 
 def document_schema() -> Any:
@@ -34,11 +36,11 @@ def document_schema() -> Any:
 
 
 def dropped_schema() -> Any:
-    """Of what was dropped: where, why, with the evidence, and how the text began."""
+    """Of what was dropped: where, why, with the evidence, the copy that stays if there is one, and how the text began."""
     import pyarrow as pa
 
-    texts = {name: pa.large_string() for name in ("id", "collection", "step", "reason", "detail", "excerpt")}
-    return pa.schema(texts | {"bytes": pa.int64()})
+    texts = {name: pa.large_string() for name in ("id", "collection", "step", "reason", "detail", "excerpt", "kept")}
+    return pa.schema(texts | {"jaccard": pa.float64(), "bytes": pa.int64(), "words": pa.int64()})
 
 
 def write_table(path: Path, table: Any) -> None:
@@ -103,21 +105,20 @@ class Parts:
         self.gone: list[dict[str, Any]] = []
         self.size = 0
 
-    def keep(self, document: Document, collection: str, measured: Mapping[str, float]) -> None:
+    def keep(self, document: Document, collection: str, measured: Mapping[str, float], size: Amount) -> None:
         """A document goes on, from a collection of the recipe."""
-        size = document.size
         self.kept.append(vars(document))
         self.facts.append(
-            {"id": document.id, "collection": collection, "bytes": size, "date": document.date}
+            {"id": document.id, "collection": collection, "bytes": size.bytes, "words": size.words, "date": document.date}
             | {"language": _language(document), "measured": list(measured.items())}
         )
-        self.size += size
+        self.size += size.bytes
         if self.size >= _PART:
             self._flush()
 
     def drop(self, row: Mapping[str, Any], text: str = "") -> None:
-        """A document does not; `row` has the fields of `dropped_schema` but for the excerpt."""
-        self.gone.append({**row, "excerpt": text[:_EXCERPT]})
+        """A document does not; `row` has the fields of `dropped_schema` but for those that are made here."""
+        self.gone.append({**row, "excerpt": text[:EXCERPT], "kept": ""})
 
     def close(self) -> list[str]:
         """Write the rest; the names of the parts."""
@@ -150,4 +151,5 @@ def _facts_schema() -> Any:
     import pyarrow as pa
 
     texts = {name: pa.large_string() for name in ("id", "collection", "date", "language")}
-    return pa.schema(texts | {"bytes": pa.int64(), "measured": pa.map_(pa.string(), pa.float64())})
+    numbers = {name: pa.int64() for name in ("bytes", "words")}
+    return pa.schema(texts | numbers | {"measured": pa.map_(pa.string(), pa.float64())})

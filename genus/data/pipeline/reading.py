@@ -1,15 +1,15 @@
 """The first pass: sources as parts of documents, after the first steps, with what repeats are found by."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from genus.data.pipeline.parts import Parts
 from genus.data.pipeline.recipe import FIRST, Corpus, Source
-from genus.data.pipeline.tally import Tally
-from genus.data.sources import Document, Dropped, Piece, pieces, read_piece
+from genus.data.pipeline.tally import Amount, Tally, amount, total
+from genus.data.sources import Document, Dropped, Piece, hashed, pieces, read_piece
 from genus.data.steps.decontaminate import Cut
 from genus.data.steps.step import Fate
 
@@ -38,55 +38,77 @@ class Flow:
 
     def __init__(self, steps: Steps, parts: Parts, tally: Tally) -> None:
         self.steps, self.parts, self.tally = steps, parts, tally
+        self.last = "", amount("")
 
-    def send(self, document: Document, collection: str) -> None:
-        """One document, to its end or to the parts."""
-        self._go_on(document, collection, 0, {})
+    def read(self, document: Document, collection: str) -> None:
+        """One document of a source, to its end or to the parts."""
+        size = self.amount(document)
+        self.tally.entered("read", collection, size)
+        self.tally.kept("read", collection, size)
+        self.tally.measured("read", {"characters": len(document.text)}, True)
+        self.send(document, collection, {})
 
-    def _go_on(self, document: Document, collection: str, first: int, known: dict[str, float]) -> None:
+    def refuse(self, found: Dropped, collection: str) -> None:
+        """What was found in a source and is not used: a document of no text."""
+        self.tally.entered("read", collection, amount(""))
+        self.drop(Document(found.id, "", ""), collection, ("read", found.reason, found.detail))
+
+    def send(self, document: Document, collection: str, known: Mapping[str, float]) -> None:
+        """One document, to its end or to the parts; `known`: what earlier steps measured of it."""
+        self._go_on(document, collection, 0, known)
+
+    def amount(self, document: Document) -> Amount:
+        """Counted once for all steps that leave the text as it is."""
+        if document.text is not self.last[0]:
+            self.last = document.text, amount(document.text)
+        return self.last[1]
+
+    def _go_on(self, document: Document, collection: str, first: int, known: Mapping[str, float]) -> None:
         """Through the steps from the first on."""
         for number, (name, step) in enumerate(self.steps[first:], first + 1):
             began = time.perf_counter()
             fate = step(document)
             self.tally.spent(name, time.perf_counter() - began)
-            self.tally.entered(name, collection, document.size)
-            self.tally.measured(name, fate.measured)
-            known = {**known, **fate.measured}
+            size = self.amount(document)
+            self.tally.entered(name, collection, size)
             pieces = fate.pieces if isinstance(fate, Cut) else () if fate.document is None else (fate.document,)
+            self.tally.measured(name, fate.measured, bool(pieces))
+            known = {**known, **{f"{name}: {what}": value for what, value in fate.measured.items()}}
             if not pieces:
                 self.drop(document, collection, (name, fate.reason, fate.detail))
                 return
-            for piece in pieces:
-                self.tally.kept(name, collection, piece.size)
+            after = [self.amount(piece) for piece in pieces]
+            self.tally.kept(name, collection, total(after))
+            self.tally.changed(name, collection, total(after) - size)
             for piece in pieces[1:]:
                 self._go_on(piece, collection, number, known)
             document = pieces[0]
-        self.parts.keep(document, collection, known)
+        self.parts.keep(document, collection, known, self.amount(document))
 
     def drop(self, document: Document, collection: str, why: tuple[str, str, str]) -> None:
         """A document goes no further: at which step, for what reason, with what evidence."""
         step, reason, detail = why
-        self.tally.dropped(step, collection, reason, document.size)
+        size = self.amount(document)
+        self.tally.dropped(step, collection, reason, size)
         row = {"id": document.id, "collection": collection, "step": step, "reason": reason, "detail": detail}
-        self.parts.drop(row | {"bytes": document.size}, document.text)
+        self.parts.drop(row | {"bytes": size.bytes, "words": size.words}, document.text)
 
 
 def read_task(recipe: Corpus, folder: Path, number: int, task: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Read the pieces of a task into parts. Gives their names and the counts."""
+    """Read the pieces of a task into parts. Gives their names, the counts, and a hash of each file."""
     flow = Flow(list(recipe.opened(FIRST)), Parts(folder, f"{number:05d}", recipe), Tally())
     named = {each.name: each for each in recipe.collections}
+    inputs: list[list[str]] = []
     for each in task:
         collection = named[each["collection"]]
         piece = Piece(**{key: value for key, value in each.items() if key != "collection"})
         for found in read_piece(piece):
             if isinstance(found, Dropped):
-                flow.drop(Document(found.id, "", ""), collection.name, ("read", found.reason, found.detail))
+                flow.refuse(found, collection.name)
             else:
-                document = _stated(found, collection, bool(recipe.sources))
-                flow.tally.entered("read", collection.name, document.size)
-                flow.tally.kept("read", collection.name, document.size)
-                flow.send(document, collection.name)
-    return {"parts": flow.parts.close(), "tally": flow.tally.told()}
+                flow.read(_stated(found, collection, bool(recipe.sources)), collection.name)
+        inputs += [[collection.name, *file] for file in hashed(piece)]
+    return {"parts": flow.parts.close(), "tally": flow.tally.told(), "inputs": inputs}
 
 
 def _stated(document: Document, collection: Source, several: bool) -> Document:

@@ -50,7 +50,8 @@ class Pass:
 
 
 def run_tasks(step: Pass, done: Path, runner: Runner) -> list[dict[str, Any]]:
-    """What each task gave, in order, with `seconds` and `peak` (bytes of its process); kept in the folder `done`."""
+    """What each task gave, in order; kept in the folder `done`. With `seconds`, `cpu` (of all its threads) and `peak` (bytes
+    of its process)."""
     paths = [done / f"{number:05d}.json" for number in range(len(step.tasks))]
     with progress(step.name, len(paths)) as update:
         for attempt in range(1, _TRIES + 1):
@@ -101,10 +102,11 @@ def _told(step: Pass, number: int, done: dict[int, Path]) -> str:
 
 
 def _perform(work: Callable[[Task], dict[str, Any]], task: Task, done: Path) -> None:
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     found = work(task)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    write_json(done, {**found, "seconds": round(time.perf_counter() - began, 3), "peak": peak})
+    spent = {"seconds": round(time.perf_counter() - began, 3), "cpu": round(time.process_time() - cpu, 3), "peak": peak}
+    write_json(done, {**found, **spent})
 
 
 @cache  # a process can say only once where it runs

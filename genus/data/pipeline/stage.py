@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import resource
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genus.core.files import read_json, write_json
 from genus.core.progress import say
@@ -30,15 +33,17 @@ from genus.data.pipeline.parts import dropped_schema, read_table, write_array, w
 from genus.data.pipeline.reading import read_task, share_out
 from genus.data.pipeline.recipe import Corpus
 from genus.data.pipeline.runner import Pass, run_tasks
-from genus.data.pipeline.tally import Tally, merged
+from genus.data.pipeline.tally import Amount, Tally, merged
 from genus.data.pipeline.writing import write_task
+from genus.data.report.samples import evidence
 from genus.data.sources.folders import FORMATS
+from genus.data.steps.decontaminate import summary
 from genus.data.steps.paragraphs import Repeated, repeated
 from genus.data.steps.quality import train_quality
 
 __all__ = ["Stage"]
 
-_ALL = ("id", "collection", "bytes")
+_ALL = ("id", "collection", "bytes", "words")
 
 
 class Stage:
@@ -48,6 +53,10 @@ class Stage:
         self.recipe, self.work = recipe, work
         self.tasks = share_out(recipe)
         self.tallies: list[Any] = []
+        self.inputs: list[list[str]] = []
+        self.evaluations: list[dict[str, Any]] = []
+        self.spent: list[dict[str, Any]] = []
+        self._waited = np.zeros(2)
         self._check()
 
     def _pass(self, name: str, work: Any, tasks: Sequence[dict[str, Any]]) -> Pass:
@@ -67,7 +76,8 @@ class Stage:
         """Read the sources into parts."""
         folder = self.work / "read"
         step = self._pass("reading", partial(_numbered, partial(read_task, self.recipe, folder)), _numbers(self.tasks))
-        found = run_tasks(step, folder / "done", self.recipe.runner)
+        found = self._run(step, folder / "done")
+        self.inputs = sorted(file for each in found for file in each["inputs"])
         facts = self._facts(folder, found)
         if not len(facts.gone):
             dropped = self.dropped()[:3]
@@ -88,7 +98,8 @@ class Stage:
         for part in facts.names:
             left = self.work / name / f"left-{part}.npy"
             write_array(left, ~facts.gone[facts.of(part)])
-            tasks.append({"text": str(facts.folder / f"text-{part}.parquet"), "left": str(left)})
+            files = {what: str(facts.folder / f"{what}-{part}.parquet") for what in ("text", "facts")}
+            tasks.append({**files, "left": str(left)})
         return tasks
 
     def drop_repeats(self, facts: Facts) -> None:
@@ -116,29 +127,60 @@ class Stage:
                 tasks.append({"part": name, "rows": str(folder / f"rows-{name}.npy")})
                 parts.append(name)
         step = self._pass("near copies", partial(sets_task, facts.folder, self.recipe.fuzzy), tasks)
-        run_tasks(step, folder / "done", self.recipe.runner)
+        self._run(step, folder / "done")
         return near_copies(facts, found, folder, parts, self.recipe.fuzzy)
 
     def _overall(self, facts: Facts, name: str, find: Callable[[], Gone]) -> None:
         """Do a step over all documents, or read what it found before."""
+        path, tally = self.work / name / "gone.npy", Tally()
+        self._once(name, path, lambda: self._mark(facts, name, find()))
+        for (collection,), size in facts.amounts(["collection"]).items():
+            tally.entered(name, collection, size)
+        told = ["collection", "reason", "bytes", "words"]
+        for row in read_table(self.work / name / "dropped-all.parquet", told).to_batches():
+            for collection, reason, *size in zip(*(row[each].to_pylist() for each in told), strict=True):
+                tally.dropped(name, collection, reason, Amount(1, *size))
+        facts.gone[np.load(path, allow_pickle=False)] = True
+        for (collection,), size in facts.amounts(["collection"]).items():
+            tally.kept(name, collection, size)
+        self.tallies.append(tally.told())
+
+    def _mark(self, facts: Facts, name: str, gone: Gone) -> None:
+        """Write down what a step over all documents drops, with evidence for those that the report shows."""
         import pyarrow as pa
 
-        path = self.work / name / "gone.npy"
-        if not path.exists():
-            gone = find()
-            table = facts.take(gone.places, list(_ALL))
-            count = len(gone.places)
-            texts = {"step": [name] * count, "reason": gone.reasons, "detail": gone.details, "excerpt": [""] * count}
-            columns = {each: table[each].to_pylist() for each in _ALL} | texts
-            write_table(self.work / name / "dropped-all.parquet", pa.table(columns, schema=dropped_schema()))
-            write_array(path, gone.places)
-        tally = Tally()
-        told = ("collection", "reason", "bytes")
-        dropped = read_table(self.work / name / "dropped-all.parquet", list(told))
-        for collection, reason, size in zip(*(dropped[each].to_pylist() for each in told), strict=True):
-            tally.dropped(name, collection, reason, size)
-        self.tallies.append(tally.told())
-        facts.gone[np.load(path, allow_pickle=False)] = True
+        table, count = facts.take(gone.places, list(_ALL)), len(gone.places)
+        columns = {each: table[each].to_pylist() for each in _ALL}
+        excerpts, copies = evidence(facts, gone, columns["id"], self.recipe.seed)
+        columns |= {"step": [name] * count, "reason": gone.reasons, "detail": gone.details, "excerpt": excerpts}
+        columns |= {"kept": gone.kept, "jaccard": gone.jaccard}
+        write_table(self.work / name / "dropped-all.parquet", pa.table(columns, schema=dropped_schema()))
+        write_json(self.work / name / "copies.json", copies)
+        write_array(self.work / name / "gone.npy", gone.places)
+
+    def _run(self, step: Pass, done: Path) -> list[dict[str, Any]]:
+        """What the tasks of a pass gave."""
+        began = _clocks()
+        found = run_tasks(step, done, self.recipe.runner)
+        self._waited += _clocks() - began
+        seconds, cpu = (round(sum(each[name] for each in found), 3) for name in ("seconds", "cpu"))
+        peak = max((each["peak"] for each in found), default=0)
+        self.spent.append({"name": step.name, "tasks": len(found), "seconds": seconds, "cpu": cpu, "peak": peak})
+        return found
+
+    def _once(self, name: str, done: Path, do: Callable[[], Any]) -> None:
+        """Do what one process does for all documents, unless `done` is there. How long it took, and passes that it began,
+        stays in a file for a start that goes on from here."""
+        told = self.work / f"spent-{name}.json"
+        if done.exists():
+            self.spent += read_json(told) if told.exists() else []  # a kill may have come between the two
+            return
+        first, waited, began = len(self.spent), self._waited.copy(), _clocks()
+        do()
+        seconds, cpu = (_clocks() - began - (self._waited - waited)).round(3).tolist()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.spent.append({"name": name, "tasks": 0, "seconds": seconds, "cpu": cpu, "peak": peak})
+        write_json(told, self.spent[first:])
 
     def finish(self, facts: Facts) -> Facts:
         """Take what is left through the steps after repeats; what is known of the documents then."""
@@ -152,34 +194,42 @@ class Stage:
         if "decontaminate" in self.recipe.steps:
             known["counts"] = self._counts(folder / "grams", tasks)
         work = partial(_numbered, partial(finish_task, self.recipe, folder, known))
-        found = run_tasks(self._pass("finishing", work, _numbers(tasks)), folder / "done", self.recipe.runner)
+        found = self._run(self._pass("finishing", work, _numbers(tasks)), folder / "done")
         return self._facts(folder, found)
 
     def _repeated(self, facts: Facts, folder: Path) -> list[str]:
         """Files of the paragraphs that go, see paragraphs.Repeated."""
         paths = [folder / f"repeated-{name}.npy" for name in Repeated._fields]
-        if not all(path.exists() for path in paths):
+
+        def find() -> None:
             tables = [facts.folder / f"paragraphs-{name}.parquet" for name in facts.names]
             found = repeated(_Tables(tables), self.recipe.paragraphs, facts.pieces)
             for path, array in zip(paths, found, strict=True):
                 write_array(path, array)
+
+        self._once("shared paragraphs", paths[-1], find)
         return [str(path) for path in paths]
 
     def _quality(self, tasks: Sequence[dict[str, str]], folder: Path) -> Path:
         """A quality classifier, trained on what is left: the sources marked good against the others."""
-        if not folder.exists():
-            good, raw = (partial(texts_of, self.recipe, tasks, good) for good in (True, False))
-            train_quality(good(), raw(), self.recipe.seed).save(folder)
+        good, raw = (partial(texts_of, self.recipe, tasks, good) for good in (True, False))
+        self._once("quality classifier", folder, lambda: train_quality(good(), raw(), self.recipe.seed).save(folder))
         return folder
 
     def _counts(self, folder: Path, tasks: Sequence[Any]) -> str:
         """A file of how many documents have each run of words of the evaluation sets."""
-        path = folder / "all.npy"
-        if not path.exists():
-            work = partial(_numbered, partial(count_task, evaluation_grams(self.recipe), folder))
-            run_tasks(self._pass("contamination", work, _numbers(tasks)), folder / "done", self.recipe.runner)
-            parts = [np.load(each, allow_pickle=False) for each in sorted(folder.glob("counts-*.npy"))]
-            write_array(path, np.sum(parts, axis=0))
+        path, told = folder / "all.npy", folder / "summary.json"
+
+        def find() -> None:
+            grams = evaluation_grams(self.recipe)
+            work = partial(_numbered, partial(count_task, grams, folder))
+            self._run(self._pass("contamination", work, _numbers(tasks)), folder / "done")
+            counts = np.sum([np.load(each, allow_pickle=False) for each in sorted(folder.glob("counts-*.npy"))], axis=0)
+            write_json(told, summary(grams, counts, self.recipe.decontaminate))
+            write_array(path, counts)
+
+        self._once("evaluation sets", path, find)
+        self.evaluations = read_json(told)
         return str(path)
 
     def hold_out(self, facts: Facts) -> Rule:
@@ -197,7 +247,7 @@ class Stage:
         """Write what is left to `out`; what each task told."""
         tasks = self._left(facts, "write")
         step = self._pass("writing", partial(_numbered, partial(write_task, rule, out)), _numbers(tasks))
-        return run_tasks(step, out / ".done", self.recipe.runner)
+        return self._run(step, out / ".done")
 
     def dropped(self) -> Any:
         """All that was dropped, in the order of ids."""
@@ -221,6 +271,11 @@ class _Tables:
 
     def __iter__(self) -> Iterator[Any]:
         return map(read_table, self.paths)
+
+
+def _clocks() -> NDArray[np.float64]:
+    """Seconds that have passed, and those of all threads of this process."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def _mask(array: Any) -> Any:

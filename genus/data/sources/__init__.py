@@ -8,6 +8,18 @@ bad record or file does not end the rest. Not for choosing among good documents,
 from genus.data.sources.document import Document, Dropped, Found
 from genus.data.sources.packaged import PACKAGED, Packaged
 from genus.data.sources.piece import Piece
-from genus.data.sources.reading import about, pieces, read, read_piece
+from genus.data.sources.reading import about, hashed, pieces, read, read_piece
 
-__all__ = ["PACKAGED", "Document", "Dropped", "Found", "Packaged", "Piece", "about", "pieces", "read", "read_piece"]
+__all__ = [
+    "PACKAGED",
+    "Document",
+    "Dropped",
+    "Found",
+    "Packaged",
+    "Piece",
+    "about",
+    "hashed",
+    "pieces",
+    "read",
+    "read_piece",
+]

@@ -5,6 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 from genus.core.errors import GenusError
+from genus.core.files import sha256
 from genus.data.sources.archives import read_archive
 from genus.data.sources.document import Dropped, Found
 from genus.data.sources.folders import FORMATS, file_piece, folder_pieces
@@ -17,7 +18,7 @@ from genus.data.sources.piece import Piece
 from genus.data.sources.text import read_code, read_text
 from genus.data.sources.unpack import Broken
 
-__all__ = ["about", "pieces", "read", "read_piece"]
+__all__ = ["about", "hashed", "pieces", "read", "read_piece"]
 
 _ADDRESSES = ("http://", "https://", "hf://")
 _READERS: dict[str, Callable[[Piece], Found]] = {
@@ -65,6 +66,19 @@ def read_piece(piece: Piece) -> Found:
         yield Dropped(piece.name, error.reason, error.detail)
     except OSError as error:
         yield Dropped(piece.name, "unreadable", str(error.strerror or error))
+
+
+def hashed(piece: Piece) -> list[tuple[str, str]]:
+    """The name below the source and the SHA-256 of each file of a piece; nothing of what has no file that can be read."""
+    if piece.kind == "packaged":
+        root = PACKAGED[piece.name].folder()
+        files = [(path.relative_to(root).as_posix(), path) for path in sorted(root.rglob("*")) if path.is_file()]
+    else:
+        files = [(piece.name, piece.file)] if piece.path else []
+    try:
+        return [(name, sha256(path)) for name, path in files]
+    except OSError:
+        return []
 
 
 def read(source: str, cache: Path | None = None) -> Found:

@@ -13,7 +13,7 @@ from genus.data.corpus import Corpus, documents, make_corpus
 from genus.data.pipeline import runner, stage
 from genus.data.pipeline.recipe import Source
 from genus.data.pipeline.runner import Pass, Runner, run_tasks
-from genus.data.pipeline.tally import Tally, merged
+from genus.data.pipeline.tally import Amount, Tally, merged
 
 STEPS = ("extract", "repair", "exact", "fuzzy", "paragraphs", "decontaminate", "personal")
 SECRET = " ".join(f"question{i}" for i in range(13))  # of an evaluation set
@@ -200,12 +200,13 @@ def test_tallies_add_up_in_any_order() -> None:
     tallies = []
     for source, size in (("a", 10), ("b", 20), ("a", 30)):
         tally = Tally()
-        tally.entered("rules", source, size)
-        tally.measured("rules", {"words": size})
-        tally.dropped("rules", source, "too short", size)
+        tally.entered("rules", source, Amount(1, size, 2))
+        tally.measured("rules", {"words": size}, size == 20)
+        tally.dropped("rules", source, "too short", Amount(1, size, 2))
         tallies.append(tally.told())
     assert merged(tallies) == merged(tallies[::-1])
     rules = merged(tallies)["rules"]
-    assert rules["in"] == {"a": [2, 40], "b": [1, 20]}
-    assert rules["dropped"] == {"a\ttoo short": [2, 40], "b\ttoo short": [1, 20]}
+    assert rules["in"] == {"a": [2, 40, 4], "b": [1, 20, 2]}
+    assert rules["dropped"] == {"a\ttoo short": [2, 40, 4], "b\ttoo short": [1, 20, 2]}
+    assert sorted(rules["measured"]["words"]["bins"].values()) == [[1, 0], [1, 0], [1, 1]]
     assert rules["measured"]["words"]["sum"] == 60
