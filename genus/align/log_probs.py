@@ -31,8 +31,8 @@ def answer_log_probs(model: LanguageModel, batch: Tokens, temperature: float = 1
     """log p of the scored targets of a batch, at a temperature."""
     assert batch.scored is not None
     dropout = model.spec.dropout if model.training else 0.0
-    hidden = model.decoder(batch.tokens, batch.positions, FastAttend(model.spec, batch.documents, dropout))
-    said = log_probs(model.read(hidden[batch.scored]), batch.targets[batch.scored], temperature)
+    hidden = model.decoder(batch.tokens, batch.positions, FastAttend(model.spec, batch.documents, dropout), batch.scored)
+    said = log_probs(model.read(hidden), batch.targets[batch.scored], temperature)
     return Said(said, batch.scored.nonzero()[:, 0])
 
 

@@ -291,7 +291,7 @@ class _Collector:
             start = answer_log_probs(self.fixed.reference, tokens, self.recipe.temperature)
             old += said.log_probs.cpu().split(lengths)
             reference += start.log_probs.cpu().split(lengths)
-            values += scores_at(self.value, tokens)[tokens.scored].cpu().split(lengths)
+            values += scores_at(self.value, tokens, tokens.scored).cpu().split(lengths)
         self.model.train()
         return _Read(old, reference, values)
 
@@ -340,7 +340,7 @@ def _loss(model: nn.ModuleDict, recipe: Ppo, lesson: Lesson) -> Scored:
     policy: LanguageModel = model["policy"]  # type: ignore[assignment]
     said = answer_log_probs(policy, lesson.tokens, recipe.temperature)
     losses, held = clipped_policy_loss(said.log_probs, lesson.old, lesson.advantages, recipe.clip)
-    values = scores_at(model["value"], lesson.tokens)[lesson.tokens.scored]  # type: ignore[arg-type]
+    values = scores_at(model["value"], lesson.tokens, lesson.tokens.scored)  # type: ignore[arg-type]
     value_losses = clipped_value_loss(values, lesson.values, lesson.returns, recipe.clip)
     total = losses.sum() + recipe.value_weight * value_losses.sum()
     stats = {

@@ -30,15 +30,16 @@ def prepare_texts(examples: Sequence[Example], device: torch.device) -> Texts:
     return Texts(to_torch(stack([[example] for example in examples]), device), last)
 
 
-def scores_at(scorer: Scorer, tokens: Tokens) -> Tensor:
-    """The score of every place, (batch, time), fp32."""
+def scores_at(scorer: Scorer, tokens: Tokens, places: Tensor) -> Tensor:
+    """The score of each place that `places` (batch, time) marks, (marked,), fp32."""
     attend = FastAttend(scorer.spec, tokens.documents, scorer.spec.dropout if scorer.training else 0.0)
-    return scorer(tokens.tokens, tokens.positions, attend)[..., 0].float()
+    return scorer(tokens.tokens, tokens.positions, attend, places)[:, 0].float()
 
 
 def text_scores(scorer: Scorer, texts: Texts) -> Tensor:
     """The score of each text, (rows,)."""
-    return scores_at(scorer, texts.tokens).gather(1, texts.last[:, None])[:, 0]
+    places = torch.arange(texts.tokens.tokens.shape[1], device=texts.last.device)
+    return scores_at(scorer, texts.tokens, places == texts.last[:, None])
 
 
 @torch.no_grad()

@@ -32,13 +32,16 @@ class Block(nn.Module):
         self.mlp_norm = None if spec.wiring == "parallel_one_norm" else make_norm(spec.norm, spec.width)
         self.mlp = (ExpertMlps if isinstance(spec.mlp, Experts) else FeedForward)(spec.mlp, spec.width)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, turn: Rotation | None, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor, turn: Rotation | None, attend: Attend, only: Tensor | None = None) -> Tensor:
+        """x (batch, time, width) -> the same; of the places that `only` (batch, time) marks, (marked, width)."""
         mlp_norm = self.mlp_norm or self.attention_norm
-        if self.wiring == "post":
-            x = self.attention_norm(x + self._drop(self.attention(x, turn, attend)))
-            return mlp_norm(x + self._drop(self.mlp(x)))
-        normed = self.attention_norm(x)
+        normed = x if self.wiring == "post" else self.attention_norm(x)
         attended = self._drop(self.attention(normed, turn, attend))
+        if only is not None:
+            x, normed, attended = x[only], normed[only], attended[only]
+        if self.wiring == "post":
+            x = self.attention_norm(x + attended)
+            return mlp_norm(x + self._drop(self.mlp(x)))
         if self.wiring == "pre":
             x = x + attended
             return x + self._drop(self.mlp(mlp_norm(x)))
@@ -51,7 +54,9 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """tokens and positions (batch, time), whole numbers -> hidden (batch, time, width).
 
-    After a forward in training, `rms` is the sum over tokens of their root mean square before the last norm.
+    With `only`, a mask (batch, time), hidden (marked, width) of the marked places: the last block, after which nothing looks
+    back, is not finished for the others. After a forward in training, `rms` is the sum over these tokens of their root mean
+    square before the last norm.
     """
 
     def __init__(self, spec: DecoderSpec) -> None:
@@ -67,7 +72,7 @@ class Decoder(nn.Module):
         self.rms: Tensor | None = None
         self.norm = nn.Identity() if spec.wiring == "post" else make_norm(spec.norm, spec.width)
 
-    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend, only: Tensor | None = None) -> Tensor:
         x = self.embed(tokens)
         if self.project is not None:
             x = self.project(x)
@@ -77,8 +82,14 @@ class Decoder(nn.Module):
             x = self.embed_norm(x)
         x = F.dropout(x, self.spec.dropout, self.training)
         turn = rotation(self.spec.position, positions) if isinstance(self.spec.position, Rotary) else None
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             x = block(x, turn, attend)
+        if isinstance(last.mlp, ExpertMlps):  # whose router is balanced over whole rows
+            x = last(x, turn, attend)
+            x = x if only is None else x[only]
+        else:
+            x = last(x, turn, attend, only)
         if self.training:
             self.rms = torch.linalg.vector_norm(x.detach(), dim=-1, dtype=torch.float32).sum() / self.spec.width**0.5
         return self.norm(x)

@@ -15,7 +15,7 @@ __all__ = ["Scorer"]
 
 
 class Scorer(nn.Module):
-    """tokens, positions (batch, time) -> scores (batch, time, outputs); which place is read is the caller's.
+    """tokens, positions (batch, time) -> scores (batch, time, outputs), or (marked, outputs) of the places `only` marks.
 
     `language` keeps a token head beside it, for a loss of both. `shift` is added to a score: a reward's zero point.
     """
@@ -42,6 +42,6 @@ class Scorer(nn.Module):
         """Scores of a place."""
         return self.score.weight.shape[0]
 
-    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        scores: Tensor = self.score(self.decoder(tokens, positions, attend))
+    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend, only: Tensor | None = None) -> Tensor:
+        scores: Tensor = self.score(self.decoder(tokens, positions, attend, only))
         return scores + self.shift

@@ -6,6 +6,7 @@ from typing import Any
 import tomli_w
 
 from genus.core.recipe import as_dict
+from genus.data.mixture import wanted
 from genus.models.family import Family
 from genus.models.registered import ARCHITECTURE
 from genus.models.spec import DecoderSpec
@@ -73,7 +74,7 @@ _AFTER = "after `from genus.models.registered import register; register()`"
 
 def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict[str, Any]) -> str:
     """The card of a freshly pretrained model, in Markdown with the front matter that model hubs read."""
-    train = shards["splits"]["train"]
+    train = _read(recipe, shards["splits"]["train"])
     return _CARD.format(
         family=family.model_type,
         title=family.title,
@@ -92,6 +93,14 @@ def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict
         energy=energy_text(read_energy(recipe.out)),
         recipe=tomli_w.dumps(as_dict(recipe)),
     )
+
+
+def _read(recipe: Pretrain, train: Mapping[str, Any]) -> dict[str, int]:
+    """Documents, bytes and tokens of what a model learned from: a mixture may leave sources out."""
+    parts = [train]
+    if recipe.mixture is not None:
+        parts = [train["sources"][name] for name, value in wanted(recipe.mixture, train["sources"])[1].items() if value]
+    return {what: sum(part[what] for part in parts) for what in ("documents", "bytes", "tokens")}
 
 
 def tuned_card(recipe: Tuning, opened: Opened, what: str, notes: Mapping[str, Any], task: str = "text-generation") -> str:

@@ -42,11 +42,11 @@ def next_token(
     dropout = model.spec.dropout if model.training else 0.0
     attend = FastAttend(model.spec, batch.documents, dropout)
     decode = model.decoder if decoder is None else decoder
-    hidden = decode(batch.tokens, batch.positions, attend).flatten(0, 1)  # (batch * time, width)
-    targets = batch.targets.flatten()
-    if batch.scored is not None:
-        chosen = batch.scored.flatten()
-        hidden, targets = hidden[chosen], targets[chosen]
+    if batch.scored is None:
+        hidden, targets = decode(batch.tokens, batch.positions, attend).flatten(0, 1), batch.targets.flatten()
+    else:  # (targets, width), as above
+        hidden = decode(batch.tokens, batch.positions, attend, batch.scored)
+        targets = batch.targets[batch.scored]
     loss, squares = cross_entropy(model.read(hidden), targets, z_loss, chunk)
     stats = {} if model.decoder.rms is None or not model.training else {"activation_rms": model.decoder.rms}
     scored = Scored(loss, targets.numel(), {**stats, "z_loss": squares} if z_loss else stats)

@@ -13,7 +13,8 @@ import torch
 from genus.core.files import new_folder, write_text
 from genus.core.memory import require_memory
 from genus.core.progress import say
-from genus.data.loader import Batch, Ids, Loader, Rows, sequential
+from genus.data.loader import Batch, Ids, Loader, Mixture, Rows, open_rows, sequential
+from genus.data.mixture import in_words
 from genus.data.shards import ShardSet, TokenStream, open_shards
 from genus.models.family import Family
 from genus.models.heads import LanguageModel
@@ -56,7 +57,7 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
         shards.verify()
         family, spec = describe_model(recipe, shards)
         _announce(recipe, spec, shards, ranks)
-        rows = Rows(shards.stream("train"), spec.context, recipe.seed, mask_documents=recipe.mask_documents)
+        rows = open_rows(shards, spec.context, recipe.seed, recipe.mask_documents, recipe.mixture)
         tokens = recipe.tokens or recipe.epochs * len(rows) * spec.context
         flop = spec.training_flop(spec.context)  # a token's
         objective = _objective(recipe, spec, ranks, use_compile(recipe.compile, device))
@@ -66,7 +67,7 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
         tokenizer = shards.tokenizer()
         pace, readers = Pace(recipe.batch, recipe.ramp, spec.context, tokens), ranks.layout.data
         prepare = partial(_to_torch, mask=recipe.mask_documents, device=device, ranks=ranks)
-        held_out = partial(_first, shards.stream("validation"), spec.context, recipe.micro_batch)
+        held_out = partial(_held_out, shards, rows, spec.context, recipe.micro_batch)
         phase = Phase(
             model=model,
             loader=Loader(rows, lambda position: pace.rows(position) // readers, 0, ranks.data_rank, readers),
@@ -78,7 +79,10 @@ def pretrain(recipe: Pretrain, sampler: Sampler | None = None, restart: bool = F
             facts={"shards": shards.fingerprint, "parameters": spec.parameters, "flop": flop},
             bf16=use_bf16(recipe.precision, device),
             ranks=ranks,
+            mixture=rows.report if isinstance(rows, Mixture) else None,
         )
+        if phase.mixture:
+            say(f"to read: {in_words(phase.mixture(pace.tokens(pace.steps) // spec.context))}")
         train(recipe, phase, device, restart)
         if ranks.first:  # what several hold is put together from their last checkpoint
             path = recipe.out / "checkpoints"
@@ -188,10 +192,27 @@ def _sample(sampler: Sampler, model: LanguageModel, names: tuple[Family, Tokeniz
     return sampler(found, *names) if found else ""
 
 
-def _first(stream: TokenStream, context: int, rows: int) -> Iterator[Batch]:
+def _held_out(shards: ShardSet, rows: Rows | Mixture, context: int, size: int) -> Iterator[Batch]:
+    """The beginning of the held-out text; where sources are told apart, that of each, in the shares that training reads."""
+    sources = shards.sources("validation")
+    if not sources:
+        yield from _first(shards.stream("validation"), context, size, _VALIDATION_TOKENS)
+        return
+    shares = {name: counts["tokens"] for name, counts in sources.items()}
+    if isinstance(rows, Mixture):
+        read = rows.report(1)["sources"]
+        shares = {name: read[name]["target"] for name in sources if name in read} or shares
+    for name, share in shares.items():
+        limit = round(_VALIDATION_TOKENS * share / sum(shares.values()))
+        count = max(1, -(-limit // context))
+        batches = -(-count // size)
+        yield from _first(shards.stream("validation", name), context, -(-count // batches), limit)
+
+
+def _first(stream: TokenStream, context: int, rows: int, limit: int) -> Iterator[Batch]:
     read = 0
     for batch in sequential(stream, min(context, len(stream) - 1), rows):
         yield batch
         read += batch.targets.size
-        if read >= _VALIDATION_TOKENS:
+        if read >= limit:
             return

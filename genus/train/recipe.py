@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from genus.core.errors import GenusError
+from genus.data.mixture import Mix
 from genus.parallel.recipe import Parallel
 
 __all__ = ["Energy", "Every", "ModelRecipe", "Optim", "Precision", "Pretrain", "Ramp", "Recovery", "Schedule", "Switch"]
@@ -221,6 +222,8 @@ class Pretrain:
     """Tokens to train on; 0 reads the shards once."""
     epochs: int = 1
     """Times to read the shards where tokens is 0."""
+    mixture: Mix | None = None
+    """Shares of the sources, of shards made with --by; without it all text is read alike."""
     batch: int = 16
     """Rows of a step."""
     ramp: Ramp = field(default_factory=Ramp)

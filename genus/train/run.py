@@ -19,6 +19,7 @@ from genus.core.files import locked, read_json, write_json
 from genus.core.progress import duration, progress, say
 from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
 from genus.data.loader import Loader
+from genus.data.mixture import in_words
 from genus.parallel.mesh import Ranks
 from genus.parallel.recipe import Parallel
 from genus.train.allocator import spare_old_objects
@@ -73,6 +74,7 @@ class Phase:
     whole: int = 1  # steps that are one piece of work: a run can be saved after a multiple of them alone
     rates: Mapping[str, float] = field(default_factory=dict)  # of parts of the model, multiples of the learning rate
     notes: Callable[[], Mapping[str, float]] = dict  # more numbers for the metrics of a step
+    mixture: Callable[[int], dict[str, Any]] | None = None  # of so many rows read, what each source has (mixture.py)
 
     @property
     def steps(self) -> int:
@@ -155,6 +157,9 @@ class _Run:
             self._look_up()  # where a kill came between a checkpoint and this, nothing is left out
             if step < steps:
                 self.go_on()
+            for report in self._mixture().values():
+                say(f"mixture of {in_words(report)}")
+                self.logbook.write("mixture", in_words(report))
 
     def go_on(self) -> None:
         """Train from the state's step to the last."""
@@ -292,7 +297,7 @@ class _Run:
             found = self.phase.validate()
             self.energy.save()
             if found:
-                self._write({"step": step, self.phase.unit: self._seen(), **found, **self.energy.kwh})
+                self._write({"step": step, self.phase.unit: self._seen(), **found, **self.energy.kwh, **self._mixture()})
                 self._note_held_out(found)
         if self.phase.sample and (ends or self._is_due(step, every.sample)) and self.samples.last("text") < step:
             text = self.phase.sample()
@@ -307,6 +312,11 @@ class _Run:
         speed = f", {seen / seconds:,.0f} {unit}/s since the last" if seen else ""
         told = ", ".join(f"{name.removeprefix('validation_')} {value:.4f}" for name, value in found.items())
         self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} {unit}, {told}{speed}")
+
+    def _mixture(self) -> dict[str, Any]:
+        """What was read of each source up to now, rows that a rollback passed over included; nothing without a mixture."""
+        rows = self.phase.loader.position
+        return {"mixture": self.phase.mixture(rows)} if self.phase.mixture and rows else {}
 
     def _totals(self) -> str:
         """Of all starts of the run; the arithmetic beside the peak of this machine."""

@@ -61,3 +61,20 @@ def test_a_language_model_is_no_scorer(tmp_path):
     save_model(tmp_path, model, family)
     with pytest.raises(GenusError, match="holds no scores of texts"):
         load_scorer(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_marked_places_have_the_scores_and_gradients_of_all_places(name):
+    made, _ = scorer(name)
+    tokens = torch.randint(1, 97, (3, 11))
+    positions, only = torch.arange(11).expand_as(tokens), torch.rand(3, 11) < 0.3
+    only[0] = False  # a row of which nothing is asked
+    found = []
+    for some in (None, only):
+        made.zero_grad()
+        scores = made(tokens, positions, FastAttend(made.spec), some)
+        scores = scores if some is not None else scores[only]
+        scores.square().sum().backward()
+        found.append([scores, *(each.grad for each in made.parameters())])
+    assert found[0][0].shape == (int(only.sum()), 3)
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
