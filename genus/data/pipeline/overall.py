@@ -44,7 +44,7 @@ class Facts:
         self.folder, self.names = folder, names
         self.bounds = np.append(0, np.cumsum(counts, dtype=np.int64))
         self.gone = np.zeros(int(self.bounds[-1]), bool)
-        self.columns = ["id", "digest", "priority"]
+        self.columns = ["id", "digest", "priority", "about"]
 
     def __iter__(self) -> Iterator[Any]:
         import pyarrow as pa

@@ -4,6 +4,7 @@ A part NAME is text-NAME.parquet (documents), facts-NAME.parquet (a row for each
 bands-NAME.npy and paragraphs-NAME.parquet, by which repeats are found.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from genus.core.files import write_bytes
 from genus.data.pipeline.recipe import Corpus
 from genus.data.pipeline.tally import Amount
 from genus.data.sources import Document
+from genus.data.steps.columns import key
 from genus.data.steps.exact import hash_texts
 from genus.data.steps.fuzzy import signatures
 from genus.data.steps.paragraphs import hash_paragraphs
@@ -20,6 +22,7 @@ from genus.data.steps.paragraphs import hash_paragraphs
 __all__ = ["EXCERPT", "Parts", "document_schema", "dropped_schema", "read_table", "rows_of", "write_array", "write_table"]
 
 _PART = 32 * 2**20  # bytes of text, all of which one task holds, several times over
+_MANY = 20_000  # documents, each some 2,000 bytes beside its text
 EXCERPT = 400
 """Characters of a dropped document that the report may show."""
 
@@ -93,6 +96,12 @@ def _language(document: Document) -> str:
     return f"code/{code}" if (code := document.meta.get("code")) else document.language
 
 
+def _about(row: Mapping[str, Any]) -> int:
+    """A number of what is known of a document beside its id and text."""
+    told = [row[name] for name in ("source", "licence", "date", "language")]
+    return key(json.dumps([*told, sorted(row["meta"].items())]))
+
+
 class Parts:
     """Collects what a task keeps and drops, and writes a part whenever there is enough of it."""
 
@@ -103,7 +112,7 @@ class Parts:
         self.kept: list[dict[str, Any]] = []
         self.facts: list[dict[str, Any]] = []
         self.gone: list[dict[str, Any]] = []
-        self.size = 0
+        self.size = self.lists = 0
 
     def keep(self, document: Document, collection: str, measured: Mapping[str, float], size: Amount) -> None:
         """A document goes on, from a collection of the recipe."""
@@ -113,21 +122,28 @@ class Parts:
             | {"language": _language(document), "measured": list(measured.items())}
         )
         self.size += size.bytes
-        if self.size >= _PART:
+        if self.size >= _PART or len(self.kept) >= _MANY:
             self._flush()
 
     def drop(self, row: Mapping[str, Any], text: str = "") -> None:
         """A document does not; `row` has the fields of `dropped_schema` but for those that are made here."""
         self.gone.append({**row, "excerpt": text[:EXCERPT], "kept": ""})
+        if len(self.gone) >= _MANY:
+            self._flush_gone()
 
     def close(self) -> list[str]:
         """Write the rest; the names of the parts."""
-        import pyarrow as pa
-
         if self.kept or not self.count:
             self._flush()
-        write_table(self.folder / f"dropped-{self.name}.parquet", pa.Table.from_pylist(self.gone, dropped_schema()))
+        self._flush_gone()
         return [f"{self.name}-{number:03d}" for number in range(self.count)]
+
+    def _flush_gone(self) -> None:
+        import pyarrow as pa
+
+        path = self.folder / f"dropped-{self.name}-{self.lists:03d}.parquet"
+        write_table(path, pa.Table.from_pylist(self.gone, dropped_schema()))
+        self.gone, self.lists = [], self.lists + 1
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -136,7 +152,9 @@ class Parts:
         text, facts = pa.Table.from_pylist(self.kept, document_schema()), pa.Table.from_pylist(self.facts, _facts_schema())
         priorities = pa.array([self.priority[each["collection"]] for each in self.facts], pa.int64())
         if self.repeats:
-            facts = facts.append_column("priority", priorities).append_column("digest", hash_texts(text["text"]))
+            about = pa.array(map(_about, self.kept), pa.uint64())
+            facts = facts.append_column("priority", priorities).append_column("about", about)
+            facts = facts.append_column("digest", hash_texts(text["text"]))
         write_table(self.folder / f"text-{name}.parquet", text)
         if self.repeats and "fuzzy" in self.recipe.steps:
             write_array(self.folder / f"bands-{name}.npy", signatures(text["text"], self.recipe.fuzzy))

@@ -3,6 +3,7 @@
 A task reads and writes files and gives a few numbers; what it gave is kept in a file, and who has one is not done again.
 """
 
+import atexit
 import os
 import resource
 import time
@@ -126,4 +127,6 @@ def _daft(kind: str, address: str) -> Any:
             raise GenusError("runner ray needs Ray, which is not installed; run: pip install 'genus[ray]'") from error
     else:
         daft.set_runner_native()
+    # Its threads let go of Python's objects a moment after they gave the last result; at the end of Python that crashes.
+    atexit.register(time.sleep, 0.3)
     return daft

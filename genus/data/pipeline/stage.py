@@ -202,8 +202,7 @@ class Stage:
         paths = [folder / f"repeated-{name}.npy" for name in Repeated._fields]
 
         def find() -> None:
-            tables = [facts.folder / f"paragraphs-{name}.parquet" for name in facts.names]
-            found = repeated(_Tables(tables), self.recipe.paragraphs, facts.pieces)
+            found = repeated(_Paragraphs(facts), self.recipe.paragraphs, facts.pieces)
             for path, array in zip(paths, found, strict=True):
                 write_array(path, array)
 
@@ -263,14 +262,17 @@ class Stage:
         return merged(self.tallies)
 
 
-class _Tables:
-    """Tables of files, one after another, as often as asked."""
+class _Paragraphs:
+    """Tables of the paragraphs of documents that are left, as often as asked: a copy that is gone owns none."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
 
     def __iter__(self) -> Iterator[Any]:
-        return map(read_table, self.paths)
+        for name in self.facts.names:
+            table = read_table(self.facts.folder / f"paragraphs-{name}.parquet")
+            left = ~self.facts.gone[self.facts.of(name)]
+            yield table.filter(_mask(left[table["row"].to_numpy()]))
 
 
 def _clocks() -> NDArray[np.float64]:

@@ -93,8 +93,8 @@ class Found(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """What became of a document, as a step's Fate, but that it may go on as several: pieces ID/1, ID/2, and so on, in their
-    order, each with meta["cut from"] = ID. A single piece keeps the ID."""
+    """What became of a document, as a step's Fate, but that it may go on as several: pieces ID#cut1, ID#cut2, and so on, in
+    their order, each with meta["cut from"] = ID. A single piece keeps the ID."""
 
     pieces: tuple[Document, ...]
     reason: str = ""
@@ -201,7 +201,7 @@ def _gaps(spans: list[tuple[int, int]], end: int, around: int) -> list[tuple[int
 def _pieces(document: Document, kept: list[tuple[int, int]]) -> list[Document]:
     meta = document.meta | {"cut from": document.id}
     pieces = [replace(document, text=document.text[first:last], meta=meta) for first, last in kept]
-    return pieces if len(pieces) == 1 else [replace(piece, id=f"{document.id}/{i}") for i, piece in enumerate(pieces, 1)]
+    return pieces if len(pieces) == 1 else [replace(piece, id=f"{document.id}#cut{i}") for i, piece in enumerate(pieces, 1)]
 
 
 def _evidence(text: str, found: Places, grams: Grams) -> tuple[dict[str, float], str]:

@@ -1,8 +1,8 @@
 """Exact repeats: documents of one text, and documents of one id. Not for near copies: see fuzzy.py.
 
-By part, `hash_texts`; over all parts, tables of (place, id, digest, priority) in any order and any number. The first of a
-group by (priority, id) stays. `place` is the caller's own number for a row: it decides only between rows of one id, digest
-and priority, which are the same document.
+By part, `hash_texts`; over all parts, tables of (place, id, digest, priority) in any order and any number, and for ids of
+`about` too, a number of whatever else is known of a document. The first of a group by (priority, id) stays. `place` is the
+caller's own number for a row: it decides only between rows that are the same in all else.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def drop_same_texts(tables: Iterable[Any], pieces: int = 1) -> Any:
 
 def drop_same_ids(tables: Iterable[Any], pieces: int = 1) -> Any:
     """As `drop_same_texts`, for documents of one id: the one of the smallest digest stays, whatever its priority."""
-    return _drop(gather(tables, lambda table: keys(table["id"]), pieces), ("id", "digest", "priority", "place"))
+    return _drop(gather(tables, lambda table: keys(table["id"]), pieces), ("id", "digest", "priority", "about", "place"))
 
 
 def _drop(groups: Iterable[Any], order: tuple[str, ...]) -> Any:

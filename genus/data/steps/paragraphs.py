@@ -52,7 +52,7 @@ _ENDS = {"paragraphs": re.compile(r"(\n\s*\n)"), "lines": re.compile(r"(\n)")}
 
 
 def hash_paragraphs(ids: Any, texts: Any, priorities: Any, config: Paragraphs) -> Any:
-    """An Arrow table (hash, id, priority) of Arrow columns: a row for each different paragraph of a document."""
+    """An Arrow table (hash, id, priority, row) of Arrow columns: for each different paragraph of a document."""
     import pyarrow as pa
 
     hashes: list[int] = []
@@ -62,7 +62,8 @@ def hash_paragraphs(ids: Any, texts: Any, priorities: Any, config: Paragraphs) -
         hashes += found
         rows += [row] * len(found)
     take = pa.array(rows, pa.int64())
-    return pa.table({"hash": pa.array(hashes, pa.uint64()), "id": ids.take(take), "priority": priorities.take(take)})
+    columns = {"hash": pa.array(hashes, pa.uint64()), "id": ids.take(take), "priority": priorities.take(take), "row": take}
+    return pa.table(columns)
 
 
 def repeated(tables: Iterable[Any], config: Paragraphs, pieces: int = 1) -> Repeated:

@@ -80,7 +80,7 @@ def test_each_step_drops_what_was_planted(recipe: Corpus) -> None:
     }
     assert {"same", "near", "gone"}.isdisjoint(left) and {"d03", "d07", "d05"} <= left.keys()
     assert "write to <EMAIL>" in left["mail"]
-    assert "question5" not in left["tainted/1"] + left["tainted/2"]
+    assert "question5" not in left["tainted#cut1"] + left["tainted#cut2"]
     assert sum(NOTICE.strip() in left[f"notice{i}"] for i in range(3)) == 1
     assert not list(recipe.out.parent.glob(".*.work"))
 

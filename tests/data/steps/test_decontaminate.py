@@ -46,7 +46,7 @@ def test_a_shared_run_goes_with_200_characters_on_each_side() -> None:
     assert (grams.sets[0].words, grams.sets[0].grams) == (13, 7)  # 19 words
     made = cut_all({"d": f"{before} {SENTENCE} {after}"}, grams)["d"]
     first, second = made.pieces
-    assert (first.id, second.id) == ("d/1", "d/2")
+    assert (first.id, second.id) == ("d#cut1", "d#cut2")
     assert first.text == before[: 1000 + 1 - 200]
     assert second.text == after[200 - 2 :]  # the mark at the sentence's end belongs to no word
     assert first.meta == second.meta == {"cut from": "d"}

@@ -12,8 +12,8 @@ from genus.data.steps.exact import drop_same_ids, drop_same_texts, hash_texts
 Row = tuple[str, str, int]  # id, text, priority
 
 
-def tables(rows: list[Row], parts: int) -> list[pa.Table]:
-    """The rows in so many parts, of which the last may be empty."""
+def tables(rows: list[Row], parts: int, about: int = 0) -> list[pa.Table]:
+    """The rows in so many parts, of which the last may be empty; of each two neighbours the second knows `about` more."""
     size = -(-len(rows) // parts)
     made = []
     for part in range(parts):
@@ -21,6 +21,7 @@ def tables(rows: list[Row], parts: int) -> list[pa.Table]:
         texts = pa.array([text for _, text, _ in mine], pa.large_string())
         columns = {"place": pa.array(range(part * size, part * size + len(mine)), pa.int64())}
         columns |= {"id": pa.array([id for id, _, _ in mine], pa.large_string()), "digest": hash_texts(texts)}
+        columns |= {"about": pa.array([about * (i % 2) for i in range(len(mine))], pa.uint64())}
         made.append(pa.table(columns | {"priority": pa.array([priority for *_, priority in mine], pa.int8())}))
     return made
 
@@ -65,6 +66,13 @@ def test_of_one_id_the_smallest_digest_stays(pieces: int) -> None:
         row for row in rows if row in (("b", "one", 0), ("a", least, 0), ("c", "x", 0))
     ]
     assert found["id"].to_pylist() == found["kept"].to_pylist() == ["a", "a", "c"]
+
+
+def test_of_one_id_and_text_what_else_is_known_decides() -> None:
+    rows: list[Row] = [("a", "one", 0), ("a", "one", 0)]
+    (table,) = tables(rows, 1, about=1)
+    assert drop_same_ids([table])["place"].to_pylist() == [1]
+    assert drop_same_ids([table.set_column(0, "place", pa.array([1, 0]))])["place"].to_pylist() == [0]
 
 
 def test_digests_are_of_the_bytes_of_sliced_and_chunked_columns() -> None:
