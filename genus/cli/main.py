@@ -9,9 +9,9 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from cyclopts.config import Dict
@@ -126,7 +126,8 @@ def _dispatch(arguments: list[str]) -> None:
     app.config = (_check_types,)
     if len(arguments) > 1 and arguments[0] in STAGES and arguments[1].endswith(".toml"):
         stage, recipe = arguments[0], arguments.pop(1)
-        app.config = (Dict({stage: read_recipe(Path(recipe))}, source=recipe), _check_types)
+        values = read_recipe(Path(recipe))
+        app.config = (partial(_fill_tables, values), Dict({stage: values}, source=recipe), _check_types)
     app(arguments)
 
 
@@ -169,14 +170,31 @@ def _wrong_use(error: CycloptsError) -> str:
 
 
 def _check_types(_app: App, _commands: tuple[str, ...], arguments: Any) -> None:
-    """What the parser would bend to fit: 2.5 for a whole number, a bare value for a table."""
+    """What the parser would bend to fit: 2.5 for a whole number, a bare value for a table, a name with a dot for two."""
     for argument in arguments:
+        if get_origin(argument.hint) is dict:
+            argument.tokens[:] = [token.evolve(keys=_name(token)) for token in argument.tokens]
         for token in argument.tokens:
             empty = argument.hint == tuple[int, ...] and not token.value  # the list [] arrives as ""
             if argument.hint in (int, int | None, tuple[int, ...]) and not (empty or _is_whole(token.value)):
                 raise GenusError(f"{_place(token)} = {token.value} is not a whole number; correct it")
             if dataclasses.is_dataclass(argument.hint):
                 raise GenusError(f"{_place(token)} = {token.value} should be a table of fields, such as [optim] lr = 0.001")
+
+
+def _name(token: Any) -> tuple[str, ...]:
+    """Of an entry of a table, whole: a licence such as Apache-2.0 is no table Apache-2."""
+    return (".".join(token.keys),)[: len(token.keys)]
+
+
+def _fill_tables(values: dict[str, Any], _app: App, _commands: tuple[str, ...], arguments: Any) -> None:
+    """A flag for one name of a table, such as --mixture.weights.web 2, leaves the recipe's other names as they are."""
+    for argument in arguments:
+        if get_origin(argument.hint) is dict and argument.tokens:
+            table = reduce(lambda found, key: found.get(key) or {}, argument.keys, values)
+            given = {_name(token) for token in argument.tokens}
+            left = {name: value for name, value in table.items() if (name,) not in given}
+            argument.tokens += [argument.tokens[0].evolve(keys=(name,), value=str(value)) for name, value in left.items()]
 
 
 def _is_whole(text: str) -> bool:

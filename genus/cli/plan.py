@@ -123,6 +123,7 @@ def _job(what: str, config: Plan, device: "Device", recipe: "Pretrain | None") -
 
 def _of_recipe(recipe: "Pretrain", config: Plan) -> tuple["DecoderSpec", int | None]:
     """The spec of a recipe, and the tokens of its shards where they are here."""
+    from genus.data.loader import open_rows
     from genus.data.shards import open_shards
     from genus.train.shape import shape_model
 
@@ -130,7 +131,11 @@ def _of_recipe(recipe: "Pretrain", config: Plan) -> tuple["DecoderSpec", int | N
     vocab = config.vocab or recipe.model.vocab or (shards.vocab if shards else 0)
     if not (vocab or recipe.model.size):
         raise GenusError(f"{recipe.shards} is not there to tell the size of the vocabulary; add --vocab, such as 4096")
-    return shape_model(recipe.model, vocab)[1], len(shards.stream("train")) if shards else None
+    spec = shape_model(recipe.model, vocab)[1]
+    if not shards:
+        return spec, None
+    rows = open_rows(shards, config.context or spec.context, recipe.seed, mix=recipe.mixture)
+    return spec, recipe.epochs * len(rows) * rows.context
 
 
 def _json(found: "Planned", seen: "dict[str, Outlook]", run: "Published | None") -> str:

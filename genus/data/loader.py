@@ -107,6 +107,7 @@ class Mixture:
     def __init__(self, rows: Mapping[str, Rows], shares: Shares) -> None:
         self.shares = shares
         self._rows = [rows[name] for name in shares.names]
+        self.context = self._rows[0].context
 
     def __len__(self) -> int:
         return self.shares.epoch
@@ -120,6 +121,10 @@ class Mixture:
     def batch(self, rows: list[Ids]) -> Batch:
         """Rows stacked into a batch."""
         return self._rows[0].batch(rows)
+
+    def report(self, rows: int) -> dict[str, Any]:
+        """`Shares.report` of the first so many rows."""
+        return self.shares.report(rows, context=self.context)
 
 
 class Loader:
@@ -172,14 +177,22 @@ def open_rows(
     """
     if mix is None:
         return Rows(shards.stream("train"), context, seed, mask_documents=mask_documents)
-    names = shards.sources("train")
+    names = shards.sources("validation") | shards.sources("train")
     if not names:
-        raise GenusError(f"{shards.path} does not tell sources apart; make it again with genus shards --by KEY")
-    rows = {
-        name: Rows(shards.stream("train", name), context, _seed(seed, name), mask_documents=mask_documents)
-        for name, value in wanted(mix, names)[1].items()
-        if value
-    }
+        raise GenusError(
+            f"{shards.path} does not tell sources apart, which a mixture needs; make it again with genus shards --by KEY, "
+            "KEY being collection where the corpus has several sources"
+        )
+    kind, values = wanted(mix, names)
+    rows = {}
+    for name in (name for name, value in values.items() if value):
+        tokens = shards.sources("train").get(name, {"tokens": 0})["tokens"]
+        if tokens <= context:
+            raise GenusError(
+                f"the source {name} has {tokens:,} tokens to train on, too few for a row of {context:,}; "
+                f"leave it out with mixture.{kind}.{name} = 0, or give it more text"
+            )
+        rows[name] = Rows(shards.stream("train", name), context, _seed(seed, name), mask_documents=mask_documents)
     return Mixture(rows, share_out(mix, {name: len(rows.get(name, ())) for name in names}))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from genus.core.errors import GenusError
 
-__all__ = ["PUBLISHED", "Mix", "Part", "Published", "Shares", "share_out", "wanted"]
+__all__ = ["PUBLISHED", "Mix", "Part", "Published", "Shares", "in_words", "share_out", "wanted"]
 
 Kind = Literal["weights", "epochs"]
 
@@ -24,7 +24,7 @@ class Mix:
     table: Literal["own", "gpt3", "llama", "pile"] = "own"
     """A published mixture, whose names the sources must have; weights or epochs below change single values of it."""
     weights: dict[str, float] = field(default_factory=dict)
-    """The share of each source, in any unit; 0 leaves a source out."""
+    """The share of each source, in any unit, such as weights.web = 2; 0 leaves a source out."""
     epochs: dict[str, float] = field(default_factory=dict)
     """In place of weights: how often each source is read in one epoch of the mixture; 0 leaves it out."""
 
@@ -142,6 +142,16 @@ def wanted(mix: Mix, names: Iterable[str]) -> tuple[Kind, dict[str, float]]:
     if not any(values[name] for name in names):
         raise GenusError(f"mixture.{kind} is 0 for every source ({known}); give one of them more")
     return kind, {name: values[name] for name in names}
+
+
+def in_words(report: Mapping[str, Any]) -> str:
+    """What `Shares.report` gives, as one line for people."""
+    each = [
+        f"{name} {found['achieved']:.2%} (target {found['target']:.2%}), {found['epochs']:.2f} epochs"
+        for name, found in report["sources"].items()
+    ]
+    left_out = [f"left out: {', '.join(report['left_out'])}"] if report["left_out"] else []
+    return f"{report['rows']:,} rows: {'; '.join(each + left_out)}"
 
 
 def _rounded(count: int, part: int, rest: int) -> int:

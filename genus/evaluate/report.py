@@ -42,7 +42,8 @@ def report(config: Report) -> None:
     """Write config.out from the run's files. Raises GenusError when the run has not begun."""
     run = config.run
     facts = read_json(run / "run.json")
-    steps = [record for record in read_journal(run / "metrics.jsonl") if "loss" in record]
+    records = read_journal(run / "metrics.jsonl")
+    steps = [record for record in records if "loss" in record]
     if not steps:
         raise GenusError(f"{run} has no steps of training yet; run `genus pretrain` first")
     corpus = _optional(run / "corpus" / "manifest.json")
@@ -57,6 +58,7 @@ def report(config: Report) -> None:
         _section("Answers", _answers(_optional(run / "align/wins.json"), _optional(run / "align/reward/gate.json"))),
         _section("The text", _table(_corpus_rows(corpus))),
         _section("The tokens", _table(_token_rows(shards))),
+        _section("The mixture", _mixture([record["mixture"] for record in records if "mixture" in record])),
         _section("The training", _table(_training_rows(facts, steps, read_energy(run)))),
         _section("The recipe", f"<pre>{html.escape(recipe)}</pre>"),
         _section("The logbook", _logbook(run / "logbook.md")),
@@ -146,13 +148,12 @@ def _answers(wins: dict[str, Any], gate: dict[str, Any]) -> str:
         said += f"<p>{html.escape(model)}:</p>" + "".join(
             f"<blockquote>{html.escape(each)}</blockquote>" for each in found.get("says", ())
         )
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     prompts = next(iter(wins.values()))["prompts"]
     note = f"Answers to {prompts:,} held-out prompts, compared by a program that knows form, not truth."
     if gate:
         least, most = gate["accuracy_least"], gate["accuracy_most"]
         note += f" The reward model orders {gate['accuracy']:.1%} ({least:.1%} to {most:.1%}) of held-out pairs as it does."
-    return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>{said}'
+    return f'{_grid(rows)}<p class="small">{html.escape(note)}</p>{said}'
 
 
 def _corpus_rows(corpus: dict[str, Any]) -> list[tuple[str, str]]:
@@ -175,6 +176,26 @@ def _token_rows(shards: dict[str, Any]) -> list[tuple[str, str]]:
         counts = shards["splits"][split]
         rows.append((title, f"{counts['tokens']:,} tokens, {counts['bytes'] / counts['tokens']:.2f} bytes each"))
     return rows
+
+
+def _mixture(reports: list[dict[str, Any]]) -> str:
+    """What training read of each source, as the last of the reports has it."""
+    if not reports:
+        return ""
+    report = reports[-1]
+    rows = [("source", "target", "achieved", "tokens", "epochs")]
+    rows += [
+        (name, f"{each['target']:.2%}", f"{each['achieved']:.2%}", f"{each['tokens']:,}", f"{each['epochs']:.2f}")
+        for name, each in report["sources"].items()
+    ]
+    left_out = f" Left out: {', '.join(report['left_out'])}." if report["left_out"] else ""
+    note = f"Shares of {report['rows']:,} rows; an epoch is all text of its source.{left_out}"
+    return f'{_grid(rows)}<p class="small">{html.escape(note)}</p>'
+
+
+def _grid(rows: list[tuple[str, ...]]) -> str:
+    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>{cells}</table>"
 
 
 def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]], energy: dict[str, Any]) -> list[tuple[str, str]]:
