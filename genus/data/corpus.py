@@ -20,21 +20,25 @@ from genus.data.pipeline.overall import Facts
 from genus.data.pipeline.parts import write_table
 from genus.data.pipeline.recipe import Corpus
 from genus.data.pipeline.stage import Stage
-from genus.data.sources import Document, about
+from genus.data.report.card import card
+from genus.data.report.facts import collect
+from genus.data.report.page import page
+from genus.data.sources import Document
 
 __all__ = ["SPLITS", "Corpus", "check_corpus", "documents", "drops_digest", "make_corpus"]
 
 SPLITS = ("train", "validation")
 _FORMAT = "genus-corpus-1"
+_MADE = ("data_card.md", "documents", "dropped", "inputs.sha256", "kept", "manifest.json", "report.json")
 
 
 def make_corpus(recipe: Corpus) -> dict[str, Any]:
-    """Write the corpus folder (documents/, dropped/, data_card.md, manifest.json) and return its manifest.
+    """Write the corpus folder (documents/, kept/, dropped/, the report, data card and manifest) and return its manifest.
 
     What is finished is kept through a kill in a folder .NAME.work beside it, and the same recipe goes on there.
     Raises GenusError, with an earlier `out` untouched, when the sources have no usable text or too little to split.
     """
-    check_output(recipe.out, ("data_card.md", "documents", "dropped", "manifest.json", "report.json"))
+    check_output(recipe.out, _MADE)
     for each in recipe.collections:
         _check_apart(each.path, recipe.out)
     work = recipe.out.resolve().with_name(f".{recipe.out.name}.work")
@@ -120,7 +124,11 @@ def _write(stage: Stage, facts: Facts, rule: Rule, folder: Path) -> dict[str, An
         licences.update(each["licences"])
     manifest = {"format": _FORMAT, "source": stage.recipe.source, "splits": splits, "dropped": dict(sorted(reasons.items()))}
     manifest |= {"hold_out": rule.words, "dates": dates, "dropped_sha256": drops_digest(dropped)}
-    write_text(folder / "data_card.md", _card(stage.recipe, manifest, licences))
+    report = collect(stage, facts, dropped, manifest)
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", page(report, f"The corpus {stage.recipe.out.name} and what is not in it"))
+    write_text(folder / "data_card.md", card(stage.recipe, manifest, report, licences))
+    write_text(folder / "inputs.sha256", "".join(f"{digest}  {source}/{name}\n" for source, name, digest in stage.inputs))
     return manifest
 
 
@@ -131,39 +139,6 @@ def drops_digest(dropped: Any) -> str:
     for row in zip(*columns, strict=True):
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
-
-
-def _card(config: Corpus, manifest: dict[str, Any], licences: Counter[str]) -> str:
-    """The data card: what is in the corpus, from where, under which licences, and what is not in it and why."""
-    rows = [
-        f"| {split} | {counts['documents']:,} | {counts['bytes']:,} | {' to '.join(manifest['dates'][split]) or 'unknown'} |"
-        for split, counts in manifest["splits"].items()
-    ]
-    licence = [f"- {name or 'not stated'}: {count:,} documents" for name, count in sorted(licences.items())]
-    dropped = [f"- {reason}: {count:,}" for reason, count in manifest["dropped"].items()]
-    return "\n".join(
-        [
-            f"# Data card: {Path(config.source).name or config.source}",
-            "",
-            about(config.source),
-            "",
-            "| split | documents | UTF-8 bytes | dates |",
-            "| --- | --- | --- | --- |",
-            *rows,
-            "",
-            "## Held out for validation",
-            f"{manifest['hold_out']}; asked for: {config.held_out:.1%} of the bytes, seed {config.seed}.",
-            "",
-            "## Licences",
-            *licence,
-            "",
-            "## Dropped",
-            *(dropped or ["Nothing."]),
-            "",
-            "Exact repeats of a text are dropped. Nothing else was filtered: not by quality, language, or personal data.",
-            "",
-        ]
-    )
 
 
 def _report(out: Path, manifest: dict[str, Any]) -> None:

@@ -9,15 +9,17 @@ import numpy as np
 from genus.core.files import sha256
 from genus.data.holdout import Rule
 from genus.data.pipeline.finishing import left_of
-from genus.data.pipeline.parts import document_schema, rows_of
+from genus.data.pipeline.parts import document_schema, rows_of, write_table
 
 __all__ = ["write_task"]
 
+_KNOWN = ("id", "collection", "language", "bytes", "words", "measured")
 _GROUP = 8 * 2**20  # bytes of text in a row group: what a reader holds at once
 
 
 def write_task(rule: Rule, out: Path, number: int, task: dict[str, Any]) -> dict[str, Any]:
-    """Write a part's documents, those of its rows in the file `left`, to the splits that the rule says."""
+    """Write a part's documents, those of its rows in the file `left`, to the splits that the rule says, and what is known of
+    them to the folder kept."""
     table = left_of(task)
     found: dict[str, Any] = {"licences": Counter(table["licence"].to_pylist()), "splits": {}}
     for split, rows in _split(rule, table).items():
@@ -28,6 +30,7 @@ def write_task(rule: Rule, out: Path, number: int, task: dict[str, Any]) -> dict
         dates = [date for date in rows["date"].unique().to_pylist() if date]
         entry = {"name": name, "documents": len(rows), "bytes": size, "sha256": sha256(out / name)}
         found["splits"][split] = {"file": entry, "dates": [min(dates), max(dates)] if dates else []}
+    write_table(out / f"kept/{number:05d}.parquet", left_of(task, "facts", list(_KNOWN)))
     return found
 
 
