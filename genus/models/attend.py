@@ -13,7 +13,7 @@ from torch import Tensor
 from genus.models.parts.position import alibi_slopes
 from genus.models.spec import Alibi, DecoderSpec, Strided, Window
 
-__all__ = ["Attend", "DenseAttend", "FastAttend", "fused", "make_mask"]
+__all__ = ["Attend", "DenseAttend", "FastAttend", "TreeAttend", "fused", "make_mask"]
 
 
 class Attend(Protocol):
@@ -123,6 +123,27 @@ class FastAttend:
             mask = make_mask(self.spec, *place, documents)
             self.masks[key] = mask[:, self.heads] if isinstance(self.spec.position, Alibi) else mask
         return self.masks[key]
+
+
+class TreeAttend:
+    """Attention within rows that are trees, as texts with a common beginning are when it is written once.
+
+    `seen` (batch, time, time) says which keys are before a query in its own text; positions (batch, time) count within it.
+    """
+
+    def __init__(self, spec: DecoderSpec, seen: Tensor, positions: Tensor) -> None:
+        self.spec, self.seen = spec, seen[:, None]
+        self.distance = (positions[:, :, None] - positions[:, None, :])[:, None]  # (batch, 1, queries, keys)
+        self.masks: dict[Window, Tensor] = {}  # shared by the layers
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None = None) -> Tensor:
+        window = self.spec.attention.window(layer)
+        if window not in self.masks:
+            mask = self.seen & _seen(window, self.distance)
+            if isinstance(self.spec.position, Alibi):
+                mask = _alibi(self.spec.attention.heads, self.distance).masked_fill(~mask, float("-inf"))
+            self.masks[window] = mask
+        return fused(self.spec, (q, k, v), self.masks[window], sinks)
 
 
 _CPU_SEGMENT = 2048  # tokens
