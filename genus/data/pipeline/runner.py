@@ -4,6 +4,7 @@ A task reads and writes files and gives a few numbers; what it gave is kept in a
 """
 
 import atexit
+import json
 import os
 import resource
 import time
@@ -82,21 +83,24 @@ def _each(step: Pass, tasks: Sequence[tuple[int, Path]], runner: Runner) -> Iter
     @daft.cls(max_concurrency=processes, use_process=True)
     class Worker:
         @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
-        def perform(self, numbers: Any) -> list[str]:
-            return [_told(step, number, done) for number in numbers.to_pylist()]
+        def perform(self, tasks: Any, paths: Any) -> list[str]:
+            pairs = zip(tasks.to_pylist(), paths.to_pylist(), strict=True)
+            return [_told(work, json.loads(task), Path(path)) for task, path in pairs]
 
-    done = dict(tasks)
-    table = daft.from_pydict({"task": list(done)})
-    for row in table.select(Worker().perform(daft.col("task")).alias("error")).iter_rows():
+    work = step.work
+    # each task goes to its worker alone, and all that comes back is a sentence
+    columns = {"task": [json.dumps(step.tasks[number]) for number, _ in tasks], "done": [str(path) for _, path in tasks]}
+    table = daft.from_pydict(columns)
+    for row in table.select(Worker().perform(daft.col("task"), daft.col("done")).alias("error")).iter_rows():
         if row["error"]:
             raise GenusError(row["error"])
         yield
 
 
-def _told(step: Pass, number: int, done: dict[int, Path]) -> str:
+def _told(work: Callable[[Task], dict[str, Any]], task: Task, done: Path) -> str:
     """ "", or what was wrong, as errors of our own do not survive the way between processes."""
     try:
-        _perform(step.work, step.tasks[number], done[number])
+        _perform(work, task, done)
     except GenusError as error:
         return str(error)
     return ""
@@ -114,6 +118,7 @@ def _perform(work: Callable[[Task], dict[str, Any]], task: Task, done: Path) -> 
 def _daft(kind: str, address: str) -> Any:
     os.environ["DAFT_ANALYTICS_ENABLED"] = "0"
     os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import daft
     except ImportError as error:
