@@ -286,6 +286,7 @@ class _Collector:
         for first in range(0, len(episodes), self.recipe.micro_batch):
             some = episodes[first : first + self.recipe.micro_batch]
             tokens = to_torch(stack([[episode.example] for episode in some]), device)
+            assert tokens.scored is not None
             lengths = [len(episode.answer) for episode in some]
             said = answer_log_probs(self.policy, tokens, self.recipe.temperature)
             start = answer_log_probs(self.fixed.reference, tokens, self.recipe.temperature)

@@ -30,7 +30,7 @@ class Request(NamedTuple):
 
 
 class Likelihood(NamedTuple):
-    """`nats` is log p of each completion token; `greedy` whether each was the likeliest; `cut` context tokens did not fit."""
+    """log p of each completion token in nats, whether each was the likeliest, and how many context tokens did not fit."""
 
     nats: tuple[float, ...]
     greedy: bool
@@ -109,7 +109,7 @@ def _batches(requests: Sequence[Request]) -> Iterator[list[_Row]]:
 
 def _rows(requests: Sequence[Request]) -> Iterator[_Row]:
     fed = [(*request.context, *request.completion[:-1]) for request in requests]
-    row, last = _Row(), ()
+    row, last = _Row(), tuple[int, ...]()
     for number in sorted(range(len(requests)), key=fed.__getitem__):
         shared = _shared(last, fed[number])
         if row.tokens and len(row.tokens) + len(fed[number]) - shared > _ROW:
@@ -145,14 +145,14 @@ def _read(model: LanguageModel, rows: Sequence[_Row]) -> Iterator[tuple[int, tup
     attend = TreeAttend(model.spec, seen.to(device), positions.to(device))
     hidden = model.decoder(tokens.to(device), positions.to(device), attend, only.to(device))
     order = (only.flatten().cumsum(0) - 1).view_as(only)  # of each marked place its row in `hidden`
-    reads = [
-        (number, order[i, places], torch.tensor(said)) for i, row in enumerate(rows) for number, places, said in row.reads
-    ]
-    places, targets = (torch.cat([read[part] for read in reads]).to(device) for part in (1, 2))
-    nats, best = _said(model, hidden, places, targets)
-    sizes = [len(read[1]) for read in reads]
-    for (number, *_), mine, right in zip(reads, nats.split(sizes), best.split(sizes), strict=True):
-        yield number, tuple(mine.tolist()), bool(right.all())
+    places = torch.cat([order[i, mine] for i, row in enumerate(rows) for _, mine, _ in row.reads])
+    targets = torch.tensor([token for row in rows for _, _, said in row.reads for token in said])
+    nats, best = _said(model, hidden, places.to(device), targets.to(device))
+    first = 0
+    for number, _, said in (read for row in rows for read in row.reads):
+        mine = slice(first, first + len(said))
+        yield number, tuple(nats[mine].tolist()), bool(best[mine].all())
+        first += len(said)
 
 
 def _said(model: LanguageModel, hidden: Tensor, places: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
