@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial, reduce
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -55,6 +56,7 @@ COMMANDS = {
     "verify": "Prove that a model folder survives a save, and that transformers reads it alike.",
     "import": "Make a model folder from a package, the hub, a GGUF file, an archive or a folder.",
 }
+_OWN = {"corpus": ("explain", "plan"), "report": ("note",)}  # commands of commands
 _EPILOGUE = (
     "Start with: genus demo. Any stage: genus STAGE recipe.toml --field.name value. A killed command goes on when repeated."
 )
@@ -79,13 +81,12 @@ def make_app(described: Collection[str] = ()) -> App:
         line = None if name in described else text
         home = f"genus.cli.{function}:{function}"
         app.command(home, name=name, help=line, sort_key=place, help_format="markdown")
-    if "report" in described:  # to give a command one of its own is to import it
-        from genus.cli.report import note
-
-        # named here: of a bare function, docs/cli.md would show the program that writes the page
-        own = App(name="note", help_format="markdown")
-        own.default(note)
-        app["report"].command(own)
+    for name in described:  # to give a command one of its own is to import it
+        for line in _OWN.get(name, ()):
+            # named here: of a bare function, docs/cli.md would show the program that writes the page
+            own = App(name=line, help_format="markdown")
+            own.default(getattr(import_module(f"genus.cli.{name}"), line))
+            app[name].command(own)
     return app
 
 

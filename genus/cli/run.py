@@ -199,13 +199,14 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fingerprint(path: Path, out: Path) -> str:
-    """The content of a file or folder in one number; `out` and what a run writes while it goes on do not count."""
+    """The content of a file or folder in one number; `out`, what a run writes while it goes on, and reports, which say how
+    long it took, do not count."""
     if path.is_file():
         return sha256(path)
     counted = [
         file
         for file in sorted(path.rglob("*"))
-        if file.is_file() and file != out and "stages" not in file.parts and not file.name.startswith(".")
+        if file.is_file() and file != out and "stages" not in file.parts and not file.name.startswith((".", "report."))
     ]
     lines = [f"{file.relative_to(path)} {_file_fingerprint(file)}" for file in counted]
     return sha256_of("\n".join(lines).encode()).hexdigest()

@@ -13,9 +13,10 @@ from genus.data.steps.budgets import over_budget
 from genus.data.steps.exact import drop_same_ids, drop_same_texts
 from genus.data.steps.fuzzy import Candidates, Fuzzy, Shingles, candidates, settle, shingles
 
-__all__ = ["Facts", "Gone", "beyond_budgets", "near_copies", "same_ids", "same_texts", "sets_task"]
+__all__ = ["HELD", "Facts", "Gone", "beyond_budgets", "near_copies", "same_ids", "same_texts", "sets_task"]
 
-_HELD = 2**22  # documents whose numbers are in memory at once, some 100 bytes each
+HELD = 2**22
+"""Documents whose numbers are in memory at once, some 100 bytes each."""
 Places = NDArray[np.int64]
 
 
@@ -71,7 +72,7 @@ class Facts:
     @property
     def pieces(self) -> int:
         """In how many pieces work on all of them fits memory."""
-        return len(self.gone) // _HELD + 1
+        return len(self.gone) // HELD + 1
 
     def take(self, places: Places, columns: list[str], what: str = "facts") -> Any:
         """The rows at ascending places, with some columns; `what` may be "text", whose columns are a document's."""

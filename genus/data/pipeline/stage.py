@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ from genus.data.steps.quality import train_quality
 
 __all__ = ["Stage"]
 
+T = TypeVar("T")
 _ALL = ("id", "collection", "bytes", "words")
 
 
@@ -175,12 +176,18 @@ class Stage:
         if done.exists():
             self.spent += read_json(told) if told.exists() else []  # a kill may have come between the two
             return
-        first, waited, began = len(self.spent), self._waited.copy(), _clocks()
-        do()
+        first = len(self.spent)
+        self._time(name, do)
+        write_json(told, self.spent[first:])
+
+    def _time(self, name: str, do: Callable[[], T]) -> T:
+        """What it gives; how long it takes, without the passes that it begins, is noted."""
+        waited, began = self._waited.copy(), _clocks()
+        found = do()
         seconds, cpu = (_clocks() - began - (self._waited - waited)).round(3).tolist()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.spent.append({"name": name, "tasks": 0, "seconds": seconds, "cpu": cpu, "peak": peak})
-        write_json(told, self.spent[first:])
+        return found
 
     def finish(self, facts: Facts) -> Facts:
         """Take what is left through the steps after repeats; what is known of the documents then."""
@@ -240,7 +247,7 @@ class Stage:
             left += map(Known, *(table[each].to_pylist() for each in ("id", "date", "bytes")))
         if not left:
             raise TooLittle("nothing is left of the sources; see why in the report, and change the recipe")
-        return choose(left, self.recipe.held_out, self.recipe.seed)
+        return self._time("holding out", lambda: choose(left, self.recipe.held_out, self.recipe.seed))
 
     def write(self, facts: Facts, rule: Rule, out: Path) -> list[dict[str, Any]]:
         """Write what is left to `out`; what each task told."""

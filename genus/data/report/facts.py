@@ -35,8 +35,9 @@ _LARGEST = 10  # clusters of copies that are named
 _JACCARD = 50  # bins of a Jaccard index from 0 to 1
 
 
-def collect(stage: "Stage", facts: "Facts", dropped: Any, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that report.json says. `facts`: what is left; `dropped`: the Arrow table of what is not.
+def collect(stage: "Stage", facts: "Facts", dropped: Any, manifest: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Everything that report.json says. `facts`: what is left; `dropped`: the Arrow table of what is not; `out`: where both
+    are written.
 
     Raises GenusError where documents, bytes or words are not accounted for.
     """
@@ -62,7 +63,7 @@ def collect(stage: "Stage", facts: "Facts", dropped: Any, manifest: Mapping[str,
         "samples": _samples(dropped, stage.work, recipe.seed),
         "recipe": as_dict(recipe),
         "inputs": _inputs(stage),
-        "made": _made(stage, tally, steps),
+        "made": _made(stage, tally, steps) | {"out_bytes": _size(out), "dropped_bytes": dropped.nbytes},
     }
 
 
@@ -139,7 +140,12 @@ def _made(stage: "Stage", tally: Mapping[str, Any], steps: Sequence[str]) -> dic
     return {
         "passes": stage.spent,
         "seconds": {step: round(tally[step]["seconds"], 3) for step in steps if tally.get(step, {}).get("seconds")},
-        "work_bytes": sum(path.stat().st_size for path in stage.work.rglob("*") if path.is_file()),
+        "work_bytes": _size(stage.work),
         "versions": versions,
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

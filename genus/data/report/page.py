@@ -183,7 +183,8 @@ def _spent(made: dict[str, Any]) -> str:
     steps = [(step, f"{seconds:,.1f}") for step, seconds in made["seconds"].items()]
     note = (
         "Time of all tasks together, whatever ran at once; CPU seconds are of all threads. Peak: the most memory that a "
-        f"process had held by then, in MB. The folder of work took {made['work_bytes'] / 1e6:,.1f} MB of disk."
+        f"process had held by then, in MB. On disk the folder of work took {made['work_bytes'] / 1e6:,.1f} MB, "
+        f"the corpus {made['out_bytes'] / 1e6:,.1f} MB."
     )
     table = grid(("pass", "tasks", "time", "CPU seconds", "peak MB"), passes)
     own = f"<h3>In the steps themselves</h3>{grid(('step', 'seconds'), steps)}" if steps else ""

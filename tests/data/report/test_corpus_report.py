@@ -1,4 +1,4 @@
-"""The report of a corpus: all adds up, or there is no corpus; however the work was cut, it is the same; nothing in it runs."""
+"""The report of a corpus: all adds up, or there is none; however the work was cut, it is the same; nothing of it runs."""
 
 import gc
 import json
