@@ -104,7 +104,7 @@ def read_task(recipe: Corpus, folder: Path, number: int, task: Sequence[dict[str
         piece = Piece(**{key: value for key, value in each.items() if key != "collection"})
         for found in read_piece(piece):
             if isinstance(found, Dropped):
-                flow.refuse(found, collection.name)
+                flow.refuse(replace(found, id=_name(found.id, collection, bool(recipe.sources))), collection.name)
             else:
                 flow.read(_stated(found, collection, bool(recipe.sources)), collection.name)
         inputs += [[collection.name, *file] for file in hashed(piece)]
@@ -115,4 +115,10 @@ def _stated(document: Document, collection: Source, several: bool) -> Document:
     """With what the recipe says of its source, and which that is, where there are several."""
     meta = document.meta | {"collection": collection.name} if several else document.meta
     licence, language = document.licence or collection.licence, document.language or collection.language
-    return replace(document, licence=licence, language=language, meta=meta)
+    name = _name(document.id, collection, several)
+    return replace(document, id=name, licence=licence, language=language, meta=meta)
+
+
+def _name(id: str, collection: Source, several: bool) -> str:
+    """Two sources may each have a README.md."""
+    return f"{collection.name}/{id}" if several else id

@@ -143,8 +143,17 @@ def test_copies_stay_in_the_source_of_the_smaller_number(recipe: Corpus, tmp_pat
     sources = (Source(name="web", path=str(web), priority=1), Source(name="books", path=str(books), licence="CC0"))
     make_corpus(replace(recipe, sources=sources, steps=("exact",), out=tmp_path / "both"))
     left = {each.id: each for split in ("train", "validation") for each in documents(tmp_path / "both", split)}
-    assert "zz" in left and "z0" not in left
-    assert left["zz"].licence == "CC0" and left["zz"].meta["collection"] == "books"
+    assert "books/zz" in left and "web/z0" not in left
+    assert left["books/zz"].licence == "CC0" and left["books/zz"].meta["collection"] == "books"
+
+
+def test_two_sources_may_name_documents_alike(recipe: Corpus, tmp_path: Path) -> None:
+    paths = [write(tmp_path / name, [{"id": f"a{i}", "text": words(first + i, 90)} for i in range(20)], 1)
+             for name, first in (("web", 0), ("books", 100))]  # fmt: skip
+    sources = tuple(Source(name=path.name, path=str(path)) for path in paths)
+    manifest = make_corpus(replace(recipe, sources=sources, steps=("exact",), out=tmp_path / "both"))
+    assert manifest["dropped"] == {}
+    assert texts(tmp_path / "both").keys() == {f"{name}/a{i}" for name in ("web", "books") for i in range(20)}
 
 
 def test_quality_is_learned_from_the_sources_marked_good(recipe: Corpus, tmp_path: Path) -> None:
@@ -160,7 +169,7 @@ def test_quality_is_learned_from_the_sources_marked_good(recipe: Corpus, tmp_pat
     )
     manifest = make_corpus(again)
     left = texts(again.out)
-    assert {each["id"] for each in good} <= left.keys()
+    assert {f"good/{each['id']}" for each in good} <= left.keys()
     assert manifest["dropped"]["low quality"] > 30
     with pytest.raises(GenusError, match="marked good"):
         replace(recipe, steps=("quality",))
