@@ -142,14 +142,14 @@ def test_twenty_of_each_reason_are_shown_with_evidence(tmp_path: Path, records: 
     samples = {row["id"]: row for row in report["samples"]}
     text = {record["id"]: record["text"] for record in records}
     (near,) = (row for row in report["samples"] if row["step"] == "fuzzy")
-    assert {near["id"], near["kept"]} == {"near", "d07"}
-    assert near["excerpt"] == text[near["id"]][:400] and near["kept_excerpt"] == text[near["kept"]][:400]
+    assert (near["id"], near["kept"]) == ("web/near", "books/d07")
+    assert near["excerpt"] == text["near"][:400] and near["kept_excerpt"] == text["d07"][:400]
     sets = [set(shingles(pa.array([text[id]]), recipe.fuzzy).values.tolist()) for id in ("near", "d07")]
     assert near["jaccard"] == pytest.approx(len(sets[0] & sets[1]) / len(sets[0] | sets[1]))
     assert report["clusters"]["exact"]["sizes"] == [[3, 1]] and report["clusters"]["fuzzy"]["sizes"] == [[2, 1]]
-    assert report["clusters"]["exact"]["largest"] == [["d03", 3]]
+    assert report["clusters"]["exact"]["largest"] == [["books/d03", 3]]
     assert report["clusters"]["fuzzy"]["jaccard"] == [[int(near["jaccard"] * 50) / 50, 1]]
-    assert samples["gone"]["detail"].startswith("no piece of 100 characters; n-grams: 1 of a/quiz")
+    assert samples["web/gone"]["detail"].startswith("no piece of 100 characters; n-grams: 1 of a/quiz")
     (quiz,) = report["evaluations"]
     assert (quiz["name"], quiz["grams"], quiz["found"]) == ("a/quiz", 1, 1)
     assert report["measured"]["decontaminate"]["n-grams of a/quiz"]["documents"] == 2
@@ -186,7 +186,7 @@ def test_a_killed_start_gives_the_same_counts_and_keeps_the_time_of_what_was_don
         assert all(each in passes for each in found)
     assert [each["name"] for each in passes] == [
         "reading", "ids", "exact", "near copies", "fuzzy", "shared paragraphs", "contamination", "evaluation sets",
-        "finishing", "budgets", "writing",
+        "finishing", "budgets", "holding out", "writing",
     ]  # fmt: skip
 
 
@@ -249,7 +249,7 @@ def test_a_document_that_is_not_accounted_for_is_an_error(
 ) -> None:
     recipe = replace(recipe_of(tmp_path / "a", records), runner=Runner(processes=1))
     keep = Flow.drop
-    monkeypatch.setattr(Flow, "drop", lambda self, document, *rest: document.id == "gone" or keep(self, document, *rest))
+    monkeypatch.setattr(Flow, "drop", lambda self, document, *rest: document.id == "web/gone" or keep(self, document, *rest))
     with pytest.raises(GenusError, match=r"step decontaminate, source .*; not every document is accounted for"):
         make_corpus(recipe)
     assert not recipe.out.exists()
