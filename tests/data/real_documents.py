@@ -1,4 +1,4 @@
-"""Real documents for tests of the corpus: passages of the packaged presidential messages, with what steps look for planted."""
+"""Real documents for tests of the corpus: passages of the packaged presidential messages, with more planted in them."""
 
 import json
 import random
@@ -79,7 +79,9 @@ def write_recipe(folder: Path, sources: dict[str, list[dict[str, Any]]], files: 
         write_jsonl(folder / name, records, files)
     (folder / "quiz.jsonl").write_text(json.dumps({"question": QUESTION}) + "\n")
     (folder / "oaths.txt").write_text("zounds\n")
-    tables = [f'[[sources]]\nname = "{name}"\npath = "{folder / name}"\ngood = {json.dumps(name == "good")}' for name in sources]
+    tables = [
+        f'[[sources]]\nname = "{name}"\npath = "{folder / name}"\ngood = {json.dumps(name == "good")}' for name in sources
+    ]
     size = sum(len(record["text"].encode()) for records in sources.values() for record in records)
     recipe = folder / "corpus.toml"
     recipe.write_text(
@@ -90,6 +92,7 @@ def write_recipe(folder: Path, sources: dict[str, list[dict[str, Any]]], files: 
                 f'[decontaminate]\ntasks = ["{folder / "quiz.jsonl"}"]',
                 f'[toxicity]\nwords = "{folder / "oaths.txt"}"\nmost = 0.2',
                 "[quality]\nalpha = 1.0",
+                '[paragraphs]\nunit = "lines"',  # the rules of C4 leave no empty ones
                 '[rules]\nsets = ["gopher_quality", "c4", "fineweb"]',
                 f"[budgets]\nen = {size // 2}",
                 "",
