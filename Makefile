@@ -68,6 +68,11 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/serve/requirements-litellm.txt
 	touch $@
 
+.venv-datatrove/.ready: bench/requirements-corpus.txt
+	$(PYTHON) -m venv .venv-datatrove
+	.venv-datatrove/bin/python -m pip install --quiet --requirement bench/requirements-corpus.txt
+	touch $@
+
 .venv-trl/.ready: tests/train/requirements-trl.txt
 	$(PYTHON) -m venv .venv-trl
 	.venv-trl/bin/python -m pip install --quiet torch==2.13.0
