@@ -1,52 +1,39 @@
-"""Records of published data sets as they come: JSON, JSONL, CSV and TSV. Errors name the file, the line and the field."""
+"""Records of published data sets as they come, in JSON, JSONL, CSV and TSV, and which of them are taken."""
 
 import csv
 import io
-import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from genus.core.errors import GenusError
+from genus.data.records import Record, read_all
 
-__all__ = ["Row", "chosen", "find_files", "read_rows"]
-
-
-class Row(NamedTuple):
-    """A record, and where it stands."""
-
-    where: str
-    fields: dict[str, Any]
-
-    def get(self, name: str, kind: type = str) -> Any:
-        """A field. Raises GenusError where it is missing, of another kind, or empty."""
-        value = self.fields.get(name)
-        if not isinstance(value, kind) or value in ("", [], {}):
-            asked = {str: "text", dict: "object", list: "list", int: "whole number"}[kind]
-            raise GenusError(f"{self.where} has no {asked} in its field {name!r}; correct it, or take the record out")
-        return value
+__all__ = ["chosen", "field_of", "find_files", "read_rows"]
 
 
-def read_rows(path: Path, fields: Sequence[str] = ()) -> list[Row]:
-    """All records of a file. JSON is a list of objects; CSV may have commas, semicolons or tabs.
+def read_rows(path: Path, fields: Sequence[str] = ()) -> list[Record]:
+    """All records of a file; CSV may have commas or semicolons.
 
     Raises GenusError for a file that cannot be read, has no records, or has one without one of `fields`.
     """
-    readers = {".json": _json, ".jsonl": _jsonl, ".csv": _table, ".tsv": _table}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise GenusError(f"{path} is not one of {', '.join(readers)}; name a file of records")
-    try:
-        rows = list(reader(path, path.read_text("utf-8-sig")))
-    except (OSError, UnicodeDecodeError, csv.Error, RecursionError) as error:
-        raise GenusError(f"{path} cannot be read ({error}); name a whole UTF-8 file") from error
+    table = path.suffix.lower() in (".csv", ".tsv")
+    rows = list(_table(path)) if table else read_all(path, lambda record: [record])
     if not rows:
         raise GenusError(f"{path} holds no records; name another file")
     for row in rows:
         if missing := [name for name in fields if name not in row.fields]:
-            raise GenusError(f"{row.where} has no field {missing[0]!r}; it needs {', '.join(fields)}")
+            raise GenusError(f"{row.place} has no field {missing[0]!r}; it needs {', '.join(fields)}")
     return rows
+
+
+def field_of(record: Record, name: str, kind: type) -> Any:
+    """A field that must be of a kind and hold something."""
+    value = record.fields.get(name)
+    if not isinstance(value, kind) or not value:
+        raise record.wrong(name, f"is no {kind.__name__} with something in it; correct it, or take the record out")
+    return value
 
 
 def chosen(items: Sequence[Any], limit: int | None, seed: int) -> list[Any]:
@@ -68,40 +55,16 @@ def find_files(data: Path, names: Sequence[str]) -> list[Path]:
     return files
 
 
-def _json(path: Path, text: str) -> Iterator[Row]:
-    value = _parsed(text, str(path))
-    if not isinstance(value, list):
-        raise GenusError(f"{path} is not a list of objects; give it as one")
-    for number, each in enumerate(value, 1):
-        yield _row(each, f"{path}, record {number}")
-
-
-def _jsonl(path: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            yield _row(_parsed(line, where), where)
-
-
-def _table(path: Path, text: str) -> Iterator[Row]:
-    names = text.partition("\n")[0]
-    tabs = path.suffix.lower() == ".tsv"
-    delimiter = "\t" if tabs else max(",;", key=names.count)
-    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL  # in published TSV files a quote is a character like others
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
-    for each in reader:
-        fields = {name: value for name, value in each.items() if name and value is not None}
-        yield _row(fields, f"{path}, line {reader.line_num}")
-
-
-def _parsed(text: str, where: str) -> Any:
+def _table(path: Path) -> Iterator[Record]:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise GenusError(f"{where} is not JSON ({error}); correct it") from error
-
-
-def _row(value: Any, where: str) -> Row:
-    if not isinstance(value, dict):
-        raise GenusError(f"{where} is not an object; give each record as one")
-    return Row(where, value)
+        text = path.read_text("utf-8-sig")
+        names = text.partition("\n")[0]
+        tabs = path.suffix.lower() == ".tsv"
+        delimiter = "\t" if tabs else max(",;", key=names.count)
+        quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL  # in published TSV files a quote is a character like others
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+        for each in reader:
+            fields = {name: value for name, value in each.items() if name and value is not None}
+            yield Record(fields, f"{path}, line {reader.line_num}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise GenusError(f"{path} cannot be read ({error}); name a whole UTF-8 table") from error

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genus.core.errors import GenusError
+from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, bootstrap, share
 from genus.evaluate.probes import found
-from genus.evaluate.rows import Row, chosen, find_files, read_rows
+from genus.evaluate.rows import chosen, field_of, find_files, read_rows
 from genus.evaluate.texts import score_completions
 
 __all__ = ["Question", "measures", "read_questions", "run"]
@@ -86,27 +87,30 @@ def _prompt(question: Question) -> str:
     return f"{question.context}\nQuestion: {question.question}\nAnswer:"
 
 
-def _question(row: Row) -> Question:
-    answers = tuple(row.get(f"ans{i}") for i in range(3))
+def _question(row: Record) -> Question:
+    answers = tuple(row.text(f"ans{i}") for i in range(3))
     right = row.fields.get("label")
-    condition, polarity = row.get("context_condition"), row.get("question_polarity")
+    condition, polarity = row.text("context_condition"), row.text("question_polarity")
     if right not in (0, 1, 2) or condition not in ("ambig", "disambig") or polarity not in ("neg", "nonneg"):
         raise GenusError(
-            f"{row.where} must have a label from 0 to 2, a context_condition ambig or disambig and a question_polarity neg "
+            f"{row.place} must have a label from 0 to 2, a context_condition ambig or disambig and a question_polarity neg "
             "or nonneg; correct it"
         )
-    info, named = row.get("answer_info", dict), row.get("additional_metadata", dict).get("stereotyped_groups") or []
+    info, named = (
+        field_of(row, "answer_info", dict),
+        field_of(row, "additional_metadata", dict).get("stereotyped_groups") or [],
+    )
     groups = [str((info.get(f"ans{i}") or [""])[-1]) for i in range(3)]
     if "unknown" not in groups:
-        raise GenusError(f"{row.where} has no answer of the group 'unknown' in answer_info; correct it")
+        raise GenusError(f"{row.place} has no answer of the group 'unknown' in answer_info; correct it")
     unknown = groups.index("unknown")
     people = [i for i in range(3) if i != unknown]
     targets = [i for i in people if groups[i].lower() in {str(name).lower() for name in named}]
     biased = None
     if len(targets) == 1:  # a negative question's stereotype names the target, any other question's the other one
         biased = targets[0] if polarity == "neg" else next(i for i in people if i != targets[0])
-    texts = row.get("context"), row.get("question")
-    return Question(row.get("category"), condition == "ambig", *texts, answers, right, unknown, biased)  # type: ignore[arg-type]
+    texts = row.text("context"), row.text("question")
+    return Question(row.text("category"), condition == "ambig", *texts, answers, right, unknown, biased)  # type: ignore[arg-type]
 
 
 def _row(question: Question, said: int) -> tuple[bool, bool, bool]:

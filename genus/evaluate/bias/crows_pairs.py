@@ -35,7 +35,7 @@ def read_pairs(path: Path) -> list[Pair]:
     """Of the published CSV file."""
     rows = read_rows(path, ("sent_more", "sent_less", "bias_type", "stereo_antistereo"))
     names = ("sent_more", "sent_less", "bias_type", "stereo_antistereo")
-    return [Pair(*(row.get(name) for name in names)) for row in rows]
+    return [Pair(*(row.text(name) for name in names)) for row in rows]
 
 
 def measures(pairs: Sequence[Pair], scores: Sequence[tuple[float, float]], prefix: str = "") -> dict[str, Estimate]:

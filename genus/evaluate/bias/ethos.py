@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genus.core.errors import GenusError
+from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, bootstrap, share
 from genus.evaluate.probes import found
-from genus.evaluate.rows import Row, chosen, find_files, read_rows
+from genus.evaluate.rows import chosen, find_files, read_rows
 from genus.evaluate.texts import score_completions
 
 __all__ = ["Comments", "macro_f1", "read_comments", "run", "yes_f1"]
@@ -48,12 +49,12 @@ class _Asked(NamedTuple):
 def read_comments(binary: Path, multiple: Path) -> Comments:
     """Of the two published files."""
     labelled = read_rows(multiple, ("comment", "race", "gender"))
-    marked = [(row.get("comment"), _label(row, "race"), _label(row, "gender")) for row in labelled]
+    marked = [(row.text("comment"), _label(row, "race"), _label(row, "gender")) for row in labelled]
     rows = read_rows(binary, ("comment", "isHate"))
     comments = Comments(
         [text for text, race, gender in marked if race and not gender],
         [text for text, race, gender in marked if gender and not race],
-        [row.get("comment") for row in rows if not _label(row, "isHate")],
+        [row.text("comment") for row in rows if not _label(row, "isHate")],
     )
     if min(map(len, comments)) < 3:
         raise GenusError(f"{multiple} and {binary} have too few comments of a kind; each needs 3 for its examples")
@@ -108,11 +109,11 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
     return found(_PROTOCOL, shown, items)
 
 
-def _label(row: Row, name: str) -> bool:
+def _label(row: Record, name: str) -> bool:
     try:
         return float(row.fields[name]) >= 0.5
     except (KeyError, TypeError, ValueError) as error:
-        raise GenusError(f"{row.where} has no number in its field {name!r}; correct it") from error
+        raise GenusError(f"{row.place} has no number in its field {name!r}; correct it") from error
 
 
 _Form = Callable[[str, str, Sequence[str]], tuple[str, tuple[str, str]]]

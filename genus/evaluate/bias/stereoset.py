@@ -12,10 +12,11 @@ import numpy as np
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json
+from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, bootstrap
 from genus.evaluate.probes import found
-from genus.evaluate.rows import Row, chosen, find_files
+from genus.evaluate.rows import chosen, field_of, find_files
 from genus.evaluate.texts import score_completions
 
 __all__ = ["KINDS", "Item", "icat", "measures", "read_items", "run"]
@@ -40,10 +41,10 @@ def read_items(path: Path) -> list[Item]:
     """Of the authors' file (data, with intrasentence and intersentence), or of a list of records with `data` by kind."""
     value = read_json(path)
     if isinstance(value, list):
-        return [_item(Row(f"{path}, record {number}", each), _by_kind) for number, each in enumerate(value, 1)]
+        return [_item(_record(each, f"{path}, record {number}"), _by_kind) for number, each in enumerate(value, 1)]
     try:
         groups = value["data"]
-        rows = [Row(f"{path}, {kind} {i}", each) for kind in sorted(groups) for i, each in enumerate(groups[kind], 1)]
+        rows = [_record(each, f"{path}, {kind} {i}") for kind in sorted(groups) for i, each in enumerate(groups[kind], 1)]
     except (KeyError, TypeError) as error:
         raise GenusError(f"{path} is neither StereoSet's file nor a list of its records; name such a file") from error
     return [_item(row, _by_label) for row in rows]
@@ -92,24 +93,28 @@ def _names(data: Path) -> tuple[str, ...]:
     return ("stereoset/*.json",) if inner.is_dir() else ("*.json",)
 
 
-def _item(row: Row, sentences: Any) -> Item:
-    if not isinstance(row.fields, dict):
-        raise GenusError(f"{row.where} is not an object; correct it")
+def _record(value: Any, place: str) -> Record:
+    if not isinstance(value, dict):
+        raise GenusError(f"{place} is not an object; correct it")
+    return Record(value, place)
+
+
+def _item(row: Record, sentences: Any) -> Item:
     texts = dict(sentences(row))
     if missing := [kind for kind in KINDS if not isinstance(texts.get(kind), str) or not texts[kind].strip()]:
-        raise GenusError(f"{row.where} has no {missing[0]}; correct it, or take the record out")
-    context = row.get("context")
+        raise GenusError(f"{row.place} has no {missing[0]}; correct it, or take the record out")
+    context = row.text("context")
     stereotype, anti, unrelated = (texts[kind] for kind in KINDS)
     before = "" if "BLANK" in context else context
-    return Item(row.get("target"), row.get("bias_type"), before, (stereotype, anti, unrelated))
+    return Item(row.text("target"), row.text("bias_type"), before, (stereotype, anti, unrelated))
 
 
-def _by_kind(row: Row) -> Iterator[tuple[str, Any]]:
-    for kind, each in row.get("data", dict).items():
+def _by_kind(row: Record) -> Iterator[tuple[str, Any]]:
+    for kind, each in field_of(row, "data", dict).items():
         yield kind, each.get("sentence") if isinstance(each, dict) else None
 
 
-def _by_label(row: Row) -> Iterator[tuple[str, Any]]:
-    for each in row.get("sentences", list):
+def _by_label(row: Record) -> Iterator[tuple[str, Any]]:
+    for each in field_of(row, "sentences", list):
         if isinstance(each, dict):
             yield str(each.get("gold_label")), each.get("sentence")

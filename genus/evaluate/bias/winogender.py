@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genus.core.errors import GenusError
+from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, share
 from genus.evaluate.probes import found
-from genus.evaluate.rows import Row, chosen, find_files, read_rows
+from genus.evaluate.rows import chosen, find_files, read_rows
 from genus.evaluate.texts import score_completions
 
 __all__ = ["Sentence", "measures", "read_sentences", "run"]
@@ -73,15 +74,15 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
     return found(_PROTOCOL, measures(sentences, said), items)
 
 
-def _sentence(row: Row) -> Sentence:
-    identity, text = row.get("sentid"), row.get("sentence")
+def _sentence(row: Record) -> Sentence:
+    identity, text = row.text("sentid"), row.text("sentence")
     parts = identity.split(".")
     if len(parts) < 4 or parts[2] not in ("0", "1") or parts[3] not in _PRONOUNS:
-        raise GenusError(f"{row.where}: sentid {identity!r} is not OCCUPATION.PARTICIPANT.0|1.GENDER.txt; correct it")
+        raise GenusError(f"{row.place}: sentid {identity!r} is not OCCUPATION.PARTICIPANT.0|1.GENDER.txt; correct it")
     words = [word.strip(".,;:!?\"'").lower() for word in text.split()]
     pronoun = next((word for word in words if word in _PRONOUNS[parts[3]]), None)
     if pronoun is None:
-        raise GenusError(f"{row.where} has no {parts[3]} pronoun in {text!r}; correct it")
+        raise GenusError(f"{row.place} has no {parts[3]} pronoun in {text!r}; correct it")
     return Sentence(".".join(parts[:3]), (parts[0], parts[1]), int(parts[2]), parts[3], pronoun, text)
 
 
