@@ -126,7 +126,7 @@ def _write(stage: Stage, facts: Facts, rule: Rule, folder: Path) -> dict[str, An
     manifest |= {"hold_out": rule.words, "dates": dates, "dropped_sha256": drops_digest(dropped)}
     report = collect(stage, facts, dropped, manifest, folder)
     write_json(folder / "report.json", report)
-    write_text(folder / "report.html", page(report, f"The corpus {stage.recipe.out.name} and what is not in it"))
+    write_text(folder / "report.html", page(report))
     write_text(folder / "data_card.md", card(stage.recipe, manifest, report, licences))
     write_text(folder / "inputs.sha256", "".join(f"{digest}  {source}/{name}\n" for source, name, digest in stage.inputs))
     return manifest

@@ -172,6 +172,7 @@ def _joined(folder: Path, parts: Sequence[str]) -> Shingles:
     """The sets of all parts, one after the other, in a file that is mapped."""
     bounds = [np.load(folder / f"bounds-{part}.npy", allow_pickle=False) for part in parts]
     path = folder / "values.bin"
+    folder.mkdir(parents=True, exist_ok=True)  # no two documents may share a bucket
     with path.open("wb") as file:
         for part in parts:
             np.load(folder / f"values-{part}.npy", mmap_mode="r", allow_pickle=False).tofile(file)

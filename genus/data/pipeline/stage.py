@@ -164,8 +164,10 @@ class Stage:
         began = _clocks()
         found = run_tasks(step, done, self.recipe.runner)
         self._waited += _clocks() - began
+        if not found:
+            return found
         seconds, cpu = (round(sum(each[name] for each in found), 3) for name in ("seconds", "cpu"))
-        peak = max((each["peak"] for each in found), default=0)
+        peak = max(each["peak"] for each in found)
         self.spent.append({"name": step.name, "tasks": len(found), "seconds": seconds, "cpu": cpu, "peak": peak})
         return found
 

@@ -13,7 +13,7 @@ def samples(rows: Iterable[dict[str, Any]]) -> str:
     text = ""
     for (step, reason), found in groupby(rows, key=lambda row: (row["step"], row["reason"])):
         each = [_sample(row) for row in found]
-        title = f"{escape(step)}: {escape(reason)} ({len(each)})"
+        title = escape(f"{step}: {reason.removeprefix(f'{step}: ')} ({len(each)})")
         text += f"<details><summary>{title}</summary><ul>{''.join(each)}</ul></details>"
     return text
 

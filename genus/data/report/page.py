@@ -10,6 +10,7 @@ from typing import Any
 from genus.core.progress import duration
 from genus.data.report.charts import bar, histogram
 from genus.data.report.evidence import samples
+from genus.data.report.facts import STEPS
 from genus.data.report.tables import grid, section, small
 
 __all__ = ["page"]
@@ -50,8 +51,9 @@ _CAPTIONS = {
 }
 
 
-def page(report: Report, title: str) -> str:
+def page(report: Report) -> str:
     """The page of a report."""
+    title = f"A corpus made from {', '.join(report['inputs'])}, and what is not in it"
     sections = [
         section("What came, and what went on", _funnel(report)),
         section("Why documents were dropped", _reasons(report)),
@@ -140,7 +142,8 @@ def _clusters(report: Report) -> str:
         largest = [(kept, f"{size:,}") for kept, size in found["largest"]]
         text += f"<details><summary>The largest</summary>{grid(('the copy that stays', 'documents'), largest)}</details>"
         if found["jaccard"]:
-            near = [(f"{left:.2f} to {left + 0.02:.2f}", f"{count:,}") for left, count in found["jaccard"]]
+            near = [(f"{left:.2f}" + (f" to {left + 0.02:.2f}" if left < 1 else ""), f"{count:,}")
+                    for left, count in found["jaccard"]]  # fmt: skip
             text += grid(("Jaccard index with the copy that stays, measured", "dropped"), near)
     return text
 
@@ -204,5 +207,8 @@ def _origin(report: Report) -> str:
         f"Each file's hash is in inputs.sha256. Seed {report['recipe']['seed']}. {versions}; {made['machine']}. SHA-256 of "
         f"what was dropped, where and why: {report['dropped_sha256']}"
     )
-    recipe = f"<details><summary>The recipe</summary><pre>{escape(tomli_w.dumps(report['recipe']))}</pre></details>"
+    said = {
+        name: value for name, value in report["recipe"].items() if name not in STEPS or name in report["recipe"]["steps"]
+    }
+    recipe = f"<details><summary>The recipe</summary><pre>{escape(tomli_w.dumps(said))}</pre></details>"
     return grid(("source", "path", "files", "bytes stored", "SHA-256"), inputs, left=2) + small(note) + recipe

@@ -255,6 +255,15 @@ def test_a_document_that_is_not_accounted_for_is_an_error(
     assert not recipe.out.exists()
 
 
+def test_documents_of_which_no_two_are_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": words(n, 200)}) + "\n" for n in range(30)))
+    make_corpus(Corpus(source=str(tmp_path / "a.jsonl"), out=tmp_path / "out", steps=("exact", "fuzzy")))
+    report = read_json(tmp_path / "out" / "report.json")
+    assert report["clusters"] == {step: {"sizes": [], "largest": [], "jaccard": []} for step in ("exact", "fuzzy")}
+    assert report["funnel"][-1]["kept"][0] == 30 and report["samples"] == []
+    assert "Nothing was dropped." in (tmp_path / "out" / "report.html").read_text()
+
+
 def told(**ways: dict[str, list[int]]) -> dict[str, Any]:
     return {"in": {}, "changed": {}, "kept": {}, "dropped": {}, "measured": {}, "seconds": 0.0} | ways
 
