@@ -19,6 +19,14 @@ def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mixed_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards by source, made once for all tests of mixtures."""
+    from tests.train.tiny import make_mixed_shards
+
+    return make_mixed_shards(tmp_path_factory.mktemp("mixed"))
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of public reference files beside the checkout; tests that need it are skipped where it is absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -11,10 +11,11 @@ from genus.align.experience import batches
 from genus.align.log_probs import answer_log_probs
 from genus.align.losses import clipped_policy_loss
 from genus.align.monitor import Monitor
-from genus.align.ppo import train_ppo
+from genus.align.ppo import open_ppo, train_ppo
 from genus.align.recipe import Ppo
 from genus.core.errors import GenusError
 from genus.core.files import write_json
+from genus.data.shards import ShardsRecipe, make_shards
 from genus.train.journal import read_journal
 from genus.train.recipe import Every, Optim
 from tests.align.small import QUIET, make_home
@@ -60,6 +61,18 @@ def test_without_weight_the_text_changes_nothing(home, tmp_path, tiny_shards):
     same = train_ppo(recipe(home, tmp_path / "plain"))
     zero = train_ppo(recipe(home, tmp_path / "zero", ptx=tiny_shards, ptx_weight=0.0))
     assert (same / "model.safetensors").read_bytes() == (zero / "model.safetensors").read_bytes()
+
+
+def test_text_may_be_of_shards_by_source(home, tmp_path, mixed_shards):
+    """All of it in one stream, each row once, whatever its source."""
+    corpus = mixed_shards.parent / "corpus"
+    apart = ShardsRecipe(corpus=corpus, tokenizer=home / "model", out=tmp_path / "shards", by="collection")
+    tokens = make_shards(apart)["splits"]["train"]["tokens"]
+    text = open_ppo(recipe(home, tmp_path / "run", ptx=apart.out))[0].text
+    assert len(text.stream) == tokens and len({text.row(0, i).tobytes() for i in range(len(text))}) == tokens // 64 - 1
+    train_ppo(recipe(home, tmp_path / "run", ptx=apart.out, episodes=8))
+    steps = [each for each in read_journal(tmp_path / "run" / "metrics.jsonl") if "loss" in each]
+    assert len(steps) == 2 and all(each["ptx_loss"] > 0 for each in steps)
 
 
 def test_a_resumed_run_is_the_straight_one(home, tmp_path):

@@ -12,6 +12,7 @@ from genus.cli import main as cli
 from genus.cli.document import command_page
 from genus.core.errors import GenusError, Stopped
 from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
+from genus.data.mixture import Mix
 from genus.train.recipe import Pretrain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,8 +107,23 @@ def test_flags_win_over_the_recipe(tmp_path):
     assert (config.tokens, config.optim.lr, config.optim.betas) == (5, 0.5, (0.8, 0.9))
 
 
+def test_a_flag_for_one_name_of_a_table_leaves_the_others(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("genus.train.pretrain.pretrain", lambda config, *_: seen.append(config.mixture))
+    path = tmp_path / "recipe.toml"
+    path.write_text('shards = "s"\nout = "o"\n[mixture.weights]\nweb = 1\nwiki = 2\n"CC-BY-4.0" = 3')
+    weights = {"web": 1, "wiki": 2, "CC-BY-4.0": 3}
+    for flags, changes in (
+        ([], {}),
+        (["--mixture.weights.web", "7"], {"web": 7}),
+        (["--mixture.weights.CC-BY-4.0", "0.5", "--mixture.weights.MIT.x", "4"], {"CC-BY-4.0": 0.5, "MIT.x": 4}),
+    ):
+        assert cli._run(["pretrain", str(path), *flags]) == 0
+        assert seen.pop().weights == {**weights, **changes}
+
+
 def test_a_saved_recipe_reads_back_as_the_same(tmp_path):
-    recipe = Pretrain(shards=Path("s"), out=Path("o"), tokens=7)
+    recipe = Pretrain(shards=Path("s"), out=Path("o"), tokens=7, mixture=Mix(weights={"a": 1, "Apache-2.0": 0.5}))
     save_recipe(tmp_path / "recipe.toml", recipe)
     _, again = cli.bind_stage("pretrain", read_recipe(tmp_path / "recipe.toml"), "recipe.toml")
     assert again == recipe

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.xdist_group("distributed")
 
 TWO, FOUR = {"shard": 2}, {"shard": 2, "tensor": 2}
 DROPOUT = {"dropout": 0.1}
+MIXTURE = {"weights": {"speeches": 1, "laws": 2, "notes": 0.5}}
 
 
 def job(name: str, parallel: dict, **more: object) -> dict:
@@ -32,7 +33,7 @@ def losses(run: Path, key: str = "loss") -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def home(tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tiny_shards: Path, mixed_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs: `one` by this process, the others by up to four."""
     home = tmp_path_factory.mktemp("runs")
     shared = {"shards": str(tiny_shards), "recipe": {"every": {"validate": 4, "sample": 8, "checkpoint": 4}}}
@@ -40,7 +41,11 @@ def home(tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(one)
     muon = {"recipe": {**shared["recipe"], "optim": {"kind": "muon"}}, "model": {"family": "modern"}}
     train({**one, **muon, "out": str(home / "muon")})
+    mixed = {"recipe": {**shared["recipe"], "mixture": MIXTURE}, "shards": str(mixed_shards)}
+    train({**one, **mixed, "out": str(home / "mixed")})
     jobs = [
+        job("mixed-two", TWO, **mixed),
+        job("mixed-one-to-four", {"replicate": 2, "shard": 2}, copied=str(home / "mixed"), step=4, **mixed),
         job("muon-four", FOUR, **muon),
         job("two", TWO),
         job("four", FOUR),
@@ -64,7 +69,7 @@ def home(tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finish(each: dict, home: Path, shared: dict) -> dict:
     recipe = {**shared["recipe"], **each.get("recipe", {})}
-    return {**each, "shards": shared["shards"], "recipe": recipe, "out": str(home / each["name"])}
+    return {**shared, **each, "recipe": recipe, "out": str(home / each["name"])}
 
 
 @pytest.mark.parametrize("name", ["two", "four", "cut", "one-to-two", "one-to-four", "four-to-two", "four-to-one"])
@@ -81,6 +86,14 @@ def test_the_curve_is_that_of_one_process(home, name):
 def test_muon_turns_whole_matrices_of_which_each_rank_holds_a_part(home):
     assert losses(home / "muon-four") == pytest.approx(losses(home / "muon"), rel=2e-5)
     assert losses(home / "muon")[-1] < losses(home / "muon")[0] - 0.1
+
+
+@pytest.mark.parametrize("name", ["mixed-two", "mixed-one-to-four"])
+def test_a_mixture_is_read_once_by_all_ranks_together_also_by_more_of_them(home, name):
+    assert losses(home / name) == pytest.approx(losses(home / "mixed"), rel=2e-5)
+    assert losses(home / name, "validation_loss") == pytest.approx(losses(home / "mixed", "validation_loss"), rel=2e-5)
+    assert losses(home / name, "mixture") == losses(home / "mixed", "mixture")
+    assert losses(home / name, "mixture")[-1]["rows"] == 64
 
 
 def test_the_curve_falls(home):

@@ -21,6 +21,7 @@ import torch._inductor
 import torch.distributed.fsdp
 
 from genus.core.errors import GenusError, Stopped
+from genus.data.mixture import Mix
 from genus.models.families import family_named
 from genus.models.family import Shape
 from genus.models.heads import LanguageModel
@@ -135,6 +136,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
 def recipe_of(job: dict[str, Any]) -> Any:
     changes = {**job["recipe"]}
     changes["every"] = Every(**changes.get("every", {}))
+    changes["mixture"] = Mix(**changes["mixture"]) if "mixture" in changes else None
     model = {"family": "llama", "context": 32, "width": 24, "depth": 2, "heads": 4, "kv_heads": 2, **job.get("model", {})}
     changes["model"] = ModelRecipe(**model)
     changes["parallel"] = Parallel(**job["parallel"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from genus.data.corpus import Corpus, make_corpus
+from genus.data.pipeline.recipe import Source
 from genus.data.shards import ShardsRecipe, make_shards
 from genus.data.vocabulary import TokenizerRecipe, make_tokenizer
 from genus.train.recipe import Energy, Every, ModelRecipe, Optim, Pretrain, Schedule
@@ -21,6 +22,24 @@ def make_tiny_shards(folder: Path) -> Path:
     make_tokenizer(TokenizerRecipe(corpus=folder / "corpus", out=folder / "tokenizer", vocab=320))
     make_shards(ShardsRecipe(corpus=folder / "corpus", tokenizer=folder / "tokenizer", out=folder / "shards"))
     return folder / "shards"
+
+
+SIZES = {"speeches": 40, "laws": 24, "notes": 10}  # documents
+
+
+def make_mixed_shards(folder: Path) -> Path:
+    """Shards by source of three, no line of which is in another."""
+    for name, count in SIZES.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            lines = [f"{name} {number}: {WORDS[(number * step + step) % 4]}, {name} {step}" for step in range(1, 30)]
+            (folder / name / f"{number:02d}.txt").write_text("\n".join(lines))
+    sources = tuple(Source(name=name, path=str(folder / name)) for name in SIZES)
+    make_corpus(Corpus(sources=sources, out=folder / "corpus", held_out=0.2))
+    make_tokenizer(TokenizerRecipe(corpus=folder / "corpus", out=folder / "tokenizer", vocab=320))
+    recipe = ShardsRecipe(corpus=folder / "corpus", tokenizer=folder / "tokenizer", out=folder / "shards", by="collection")
+    make_shards(recipe)
+    return recipe.out
 
 
 def tiny_recipe(shards: Path, out: Path, steps: int = 20, **changes: object) -> Pretrain:
