@@ -49,7 +49,7 @@ def main() -> None:
         parser.error("datatrove has its own environment: name its Python with --python, or give --sides genus ray")
     with tempfile.TemporaryDirectory() as scratch:
         options.scratch, options.documents = Path(scratch), options.documents or Path(scratch) / "documents"
-        found = {"documents": documents(options.documents)}
+        found: dict[str, Any] = {"documents": documents(options.documents)}
         turns = race(options)
         found |= {"sides": turns, "ratios": ratios(turns)}
         if "datatrove" in turns and "genus" in turns:
