@@ -82,6 +82,8 @@ class Corpus:
     def __post_init__(self) -> None:
         if not 0 < self.held_out < 0.5:
             raise GenusError(f"held_out {self.held_out} is not a share above 0 and below 0.5; try 0.05")
+        if self.partitions < 0:
+            raise GenusError(f"partitions {self.partitions} is not 0, for one every 64 MB, or a number of tasks")
         known = get_args(StepName)
         for step in self.steps:
             if step not in known:

@@ -36,6 +36,10 @@ class Runner:
     processes: int = 0
     """How many tasks at once; 0 takes one for each core, where there is enough to do."""
 
+    def __post_init__(self) -> None:
+        if self.processes < 0:
+            raise GenusError(f"runner.processes {self.processes} is not 0, for one a core, or a number of processes")
+
     def at_once(self, size: int) -> int:
         """How many tasks at once for so many bytes."""
         return self.processes or min(len(os.sched_getaffinity(0)), size // _WORTH + 1)
