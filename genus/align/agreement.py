@@ -3,15 +3,14 @@
 InstructGPT reports 72.6 +- 1.5% among its labellers (section 3.4). Pairs that either called a tie are left out.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-__all__ = ["Agreement", "agreement"]
+from genus.core.interval import wilson
 
-_Z = 1.96  # 95%
+__all__ = ["Agreement", "agreement"]
 
 
 class Agreement(NamedTuple):
@@ -67,6 +66,4 @@ def _interval(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
     if tasks > 1 and spread > 0:
         variance = tasks / (tasks - 1) * spread / pairs**2
         worth = min(pairs, share * (1 - share) / variance)
-    centre = (share + _Z**2 / (2 * worth)) / (1 + _Z**2 / worth)
-    half = _Z * math.sqrt(share * (1 - share) / worth + _Z**2 / (4 * worth**2)) / (1 + _Z**2 / worth)
-    return share, max(0.0, centre - half), min(1.0, centre + half)
+    return share, *wilson(share, worth)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from genus.align.compared import Ranked
 from genus.align.losses import pair_margins
+from genus.core.interval import wilson
 
-__all__ = ["Gate", "measure_gate", "wilson"]
+__all__ = ["Gate", "measure_gate"]
 
 _BINS = 10
 
@@ -83,14 +84,6 @@ def measure_gate(ranked: Sequence[Ranked], rewards: Sequence[Tensor]) -> Gate:
         calibration_error=_calibration(sureness, right),
         by_labeller={name: sum(found) / len(found) for name, found in sorted(people.items()) if name},
     )
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share that was found in `count` independent trials."""
-    z = 1.959964
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _share(margins: Tensor) -> float:

@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from genus.align.gate import wilson
 from genus.align.recipe import Judge
 from genus.align.rollout import Asked, Episode, encode_prompts, find_prompts, repetition, roll_out, told
 from genus.core.errors import GenusError
 from genus.core.files import write_json, write_text
+from genus.core.interval import wilson
 from genus.core.progress import say
 from genus.data.chats import read_chats
 from genus.data.comparisons import Prompt

@@ -9,26 +9,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["class_measures", "f1", "matthews", "number_measures", "ranks", "wilson"]
+from genus.core.interval import wilson
 
-_95 = 1.959963984540054  # standard deviations that 95% of a normal distribution lie within
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95% interval of a share of which `right` of `count` were seen (Wilson 1927); (0, 1) where nothing was."""
-    if not count:
-        return 0.0, 1.0
-    share, z = right / count, _95 * _95 / count
-    middle = (share + z / 2) / (1 + z)
-    half = math.sqrt(z * share * (1 - share) + z * z / 4) / (1 + z)
-    return max(0.0, middle - half), min(1.0, middle + half)
+__all__ = ["class_measures", "f1", "matthews", "number_measures", "ranks"]
 
 
 def class_measures(said: Sequence[int], right: Sequence[int], classes: int) -> dict[str, float]:
     """accuracy and its interval, f1 and matthews, of class numbers."""
     hits = sum(a == b for a, b in zip(said, right, strict=True))
-    low, high = wilson(hits, len(right))
-    found = {"accuracy": hits / max(1, len(right)), "accuracy_low": low, "accuracy_high": high}
+    accuracy = hits / max(1, len(right))
+    low, high = wilson(accuracy, len(right))
+    found = {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high}
     table = np.zeros((classes, classes), np.int64)  # (right, said)
     np.add.at(table, (np.asarray(right, np.int64), np.asarray(said, np.int64)), 1)
     return {**found, "f1": f1(table), "matthews": matthews(table)}

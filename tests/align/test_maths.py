@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from genus.align.advantage import adapted_kl, advantages_of, token_rewards, whitened
-from genus.align.gate import wilson
 from genus.align.log_probs import log_probs
 from genus.align.losses import clipped_policy_loss, clipped_value_loss, dpo_losses, ranking_loss
 from genus.models.heads import Readout
@@ -105,9 +104,3 @@ def test_log_probs_and_their_gradients_are_those_of_the_plain_formula(bias):
     torch.testing.assert_close(found, expected)
     for mine, plain in zip(torch.autograd.grad(found, inputs, by), torch.autograd.grad(expected, inputs, by), strict=True):
         torch.testing.assert_close(mine, plain)
-
-
-def test_wilsons_interval():
-    least, most = wilson(0.5, 100)  # 0.4038 to 0.5962 in every table of it
-    assert (round(least, 4), round(most, 4)) == (0.4038, 0.5962)
-    assert wilson(1.0, 10)[1] == pytest.approx(1.0) and wilson(1.0, 10)[0] == pytest.approx(0.7225, abs=1e-4)

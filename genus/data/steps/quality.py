@@ -12,6 +12,7 @@ from typing import Any
 
 from genus.core.errors import GenusError
 from genus.core.files import new_folder, read_json, write_json
+from genus.core.interval import wilson
 from genus.data.sources import Document
 from genus.data.steps.columns import luck
 from genus.data.steps.step import Fate
@@ -130,10 +131,8 @@ def _split(chosen: dict[str, list[tuple[int, str]]]) -> tuple[Labelled, Labelled
 
 def _accuracy(right: int, texts: int) -> dict[str, float]:
     """The share of held-out texts told apart, with Wilson's 95% interval."""
-    share, z2 = right / texts, 1.96**2
-    middle = (share + z2 / (2 * texts)) / (1 + z2 / texts)
-    half = math.sqrt(z2 * (share * (1 - share) / texts + z2 / (4 * texts**2))) / (1 + z2 / texts)
-    return {"texts": texts, "accuracy": share, "low": middle - half, "high": middle + half}
+    low, high = wilson(right / texts, texts)
+    return {"texts": texts, "accuracy": right / texts, "low": low, "high": high}
 
 
 @dataclass(frozen=True, kw_only=True)
