@@ -35,7 +35,7 @@ def test_full_agreement_is_not_certainty(tasks, low):
     """Wilson's interval for n of n is n / (n + z^2) to 1."""
     found = agreement([(task, name, (1, 2)) for task in range(tasks) for name in "ab"])
     assert (found.share, found.high) == (1.0, 1.0)
-    assert found.low == pytest.approx(tasks / (tasks + 1.96**2))
+    assert found.low == pytest.approx(tasks / (tasks + 1.959964**2))
     assert found.low == pytest.approx(low, abs=1e-4)
 
 

@@ -40,7 +40,7 @@ def test_good_and_raw_are_told_apart(model: QualityModel) -> None:
     held = model.facts["held_out"]
     assert (held["texts"], held["accuracy"]) == (27, 1.0)
     assert (held["low"], held["high"]) == (
-        pytest.approx(27 / (27 + 1.96**2)),
+        pytest.approx(27 / (27 + 1.959964**2)),
         pytest.approx(1.0),
     )  # Wilson's interval of n out of n
     half = _accuracy(5, 10)
