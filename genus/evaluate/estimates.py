@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genus.tasks.measures import wilson
+from genus.core.interval import wilson
 
 __all__ = ["Estimate", "bootstrap", "mean", "share"]
 
@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 def share(right: int, count: int) -> Estimate:
     """`right` of `count`, with Wilson's interval."""
-    return Estimate(right / count, *wilson(right, count), count) if count else Estimate(None, None, None, 0)
+    return Estimate(right / count, *wilson(right / count, count), count) if count else Estimate(None, None, None, 0)
 
 
 def mean(values: Sequence[float], seed: int = 0) -> Estimate:
