@@ -36,7 +36,8 @@ def mean(values: Sequence[float], seed: int = 0) -> Estimate:
 def bootstrap(items: Sequence[Sequence[float]], figure: Callable[[NDArray[np.float64]], Any], seed: int = 0) -> Estimate:
     """A figure of the means of each column of `items` (items, columns), with the interval of 1,000 resamples of the items.
 
-    `figure` takes means (..., columns) and gives (...). Resamples in which it is not a number are left out.
+    `figure` takes means (..., columns) and gives (...). Resamples in which it is not a number are left out;
+    one item alone has no interval.
     """
     table = np.asarray(items, np.float64)
     count = len(table)
@@ -53,5 +54,7 @@ def bootstrap(items: Sequence[Sequence[float]], figure: Callable[[NDArray[np.flo
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(drawn):
         return Estimate(None, None, None, count)
+    if count == 1:
+        return Estimate(value, None, None, 1)
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Estimate(value, float(low), float(high), count)

@@ -17,7 +17,7 @@ from genus.data.sources import Document
 from genus.data.steps.quality import load_quality
 from genus.data.steps.step import Fate
 
-__all__ = ["Toxicity"]
+__all__ = ["Toxicity", "toxicity_score"]
 
 _SENTENCE = 20  # words
 
@@ -37,9 +37,7 @@ class Toxicity:
         """Raises GenusError when the list or the model is missing, or when there are both."""
         if not 0 <= self.most <= 1:
             raise GenusError(f"toxicity.most {self.most} is not between 0 and 1; try 0.5")
-        if self.words and self.model:
-            raise GenusError("toxicity.words and toxicity.model are both given; keep one of them")
-        score = load_quality(self.model).score() if self.model else _by_words(_read(self.words or _packaged()))
+        score = toxicity_score(self.words, self.model)
 
         def step(document: Document) -> Fate:
             if document.meta.get("code"):
@@ -50,6 +48,13 @@ class Toxicity:
             return Fate(None, "toxic", f"score {value:.4f}, at most {self.most}", {"toxicity": value})
 
         return step
+
+
+def toxicity_score(words: Path | None = None, model: Path | None = None) -> Callable[[str], float]:
+    """What scores a text, by a list or a classifier. Raises GenusError when it is missing, or both are given."""
+    if words and model:
+        raise GenusError("toxicity.words and toxicity.model are both given; keep one of them")
+    return load_quality(model).score() if model else _by_words(_read(words or _packaged()))
 
 
 def _packaged() -> Path:
