@@ -1,7 +1,7 @@
 """The loops over words, which Numba compiles: words of texts as numbers, least hashes, sets of shingles, who is kept.
 
 All in one file: what Numba keeps on disk is made anew when the file of a function changes, not when one that it calls does.
-What they are for is told in words.py, fuzzy.py and decontaminate.py.
+What they are for is told in words.py, fuzzy.py, decontaminate.py, rules_view.py and rules_repetition.py.
 """
 
 from typing import Any
@@ -19,7 +19,10 @@ __all__ = [
     "find_grams",
     "keep_first",
     "mix",
+    "most_frequent",
+    "read_shapes",
     "read_words",
+    "repeated",
     "room",
     "windows",
     "write_windows",
@@ -271,3 +274,84 @@ def find_grams(texts: Any, sizes: Any, sieve: Any, grams: Any) -> Any:
                     found[total, 2], found[total, 3] = places[i + size - 1, 1], at
                     total += 1
     return found[:total]
+
+
+@kernel
+def read_shapes(data: Any, classes: Any, kinds: Any, lengths: Any, numbers: Any) -> int:
+    """The largest class of the characters of each word, how many they are, and a number; how many words.
+
+    Class 0 is white space. A character behind the last of `classes` is of the last one's class.
+    """
+    at, count, inside, number = 0, 0, False, np.uint64(0)
+    while at < len(data):
+        code, size = np.int64(data[at]), 1
+        if code >= 0x80:
+            code, size = _character(data, at, len(data))
+        at += size
+        kind = classes[min(code, len(classes) - 1)]
+        if kind == 0:
+            if inside:
+                numbers[count - 1] = mix(number)
+            inside = False
+            continue
+        if not inside:
+            inside, number, count = True, np.uint64(0), count + 1
+            kinds[count - 1], lengths[count - 1] = 0, 0
+        kinds[count - 1] = max(kinds[count - 1], kind)
+        lengths[count - 1] += 1
+        number = (number ^ np.uint64(code + 1)) * _MULTIPLIER
+    if inside:
+        numbers[count - 1] = mix(number)
+    return count
+
+
+@kernel
+def _slots(count: int) -> Any:
+    """A table for so many numbers: a power of two of places, at most half of them taken, 0 for none."""
+    size = 2
+    while size < 2 * count:
+        size *= 2
+    return np.zeros(size, np.int32)
+
+
+@kernel
+def _find(number: Any, numbers: Any, slots: Any) -> int:
+    """The slot of a number: what is there is 0, or 1 more than a place in `numbers` that has the same."""
+    slot = np.int64(number & np.uint64(len(slots) - 1))
+    while slots[slot] and numbers[slots[slot] - 1] != number:
+        slot = (slot + 1) & (len(slots) - 1)
+    return slot
+
+
+@kernel
+def most_frequent(words: Any, lengths: Any, size: int) -> int:
+    """Characters in all places of the most frequent run of `size` words, joined by spaces; of several, the first."""
+    grams = np.empty(len(words), np.uint64)
+    count = windows(words, len(words), size, grams) if size <= len(words) else 0
+    slots, counts, best = _slots(count), np.zeros(count, np.int32), 0
+    for i in range(count):
+        slot = _find(grams[i], grams, slots)
+        if slots[slot] == 0:
+            slots[slot] = i + 1
+        counts[slots[slot] - 1] += 1
+    for i in range(count):
+        if counts[i] > counts[best]:
+            best = i
+    return counts[best] * (lengths[best : best + size].sum() + size - 1) if count else 0
+
+
+@kernel
+def repeated(words: Any, lengths: Any, size: int) -> int:
+    """Characters of words in runs of `size` words that occurred before, none counted twice."""
+    grams = np.empty(len(words), np.uint64)
+    count = windows(words, len(words), size, grams) if size <= len(words) else 0
+    slots, characters, i = _slots(count), 0, 0
+    while i < count:
+        slot = _find(grams[i], grams, slots)
+        if slots[slot]:
+            characters += lengths[i : i + size].sum()
+            i += size
+        else:
+            slots[slot] = i + 1
+            i += 1
+    return characters

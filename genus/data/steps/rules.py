@@ -77,7 +77,7 @@ class Rules:
 
 def _judge(document: Document, checks: tuple[Check, ...]) -> Fate:
     text = Text(document.text)
-    measured = {"words": len(text.words)}
+    measured = {"words": text.words}
     for check in checks:
         found = check(text)
         if isinstance(found, Drop):

@@ -86,7 +86,7 @@ class CodeRoots:
         letters = _count(text.text, _NOT_LETTERS, str.isalpha) / (size or 1)
         yield at_least(self.least_letters, letters, "roots code: too few letters", "of the characters")
         yield at_most(self.most_letters, letters, "roots code: too many letters", "of the characters")
-        spread = float(text.shapes[1].std()) if text.words else 0.0
+        spread = float(text.shapes.lengths.std()) if text.words else 0.0
         yield at_least(self.least_spread, spread, "roots code: words too alike in length", "characters, standard deviation")
 
 

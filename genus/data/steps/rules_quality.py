@@ -57,7 +57,7 @@ class GopherQuality:
         return first_broken(self._rules)
 
     def _rules(self, text: Text) -> Iterator[Drop | None]:
-        kinds, lengths = text.shapes
+        kinds, lengths, _ = text.shapes
         symbols = int(np.count_nonzero(kinds == 1))
         count = len(kinds) - symbols
         yield at_least(self.least_words, count, "gopher: too few words", "words")
@@ -68,11 +68,11 @@ class GopherQuality:
         alphabetic = np.count_nonzero(kinds == 3) / (len(kinds) or 1)
         yield at_least(self.least_alphabetic, alphabetic, "gopher: too few words with letters", "of the words have a letter")
         yield from self._marks(text)
-        stops = len(_STOP_WORDS.intersection(text.words))
+        stops = len(_STOP_WORDS.intersection(text.text.split()))
         yield at_least(self.least_stop_words, stops, "gopher: too few stop words", "stop words")
 
     def _marks(self, text: Text) -> Iterator[Drop | None]:
-        words, lines = len(text.words) or 1, len(text.lines) or 1
+        words, lines = text.words or 1, len(text.lines) or 1
         hashes = text.text.count("#") / words
         yield at_most(self.most_symbols, hashes, "gopher: too many hashes", "hashes a word")
         ellipses = sum(map(text.text.count, _ELLIPSES))
@@ -119,5 +119,5 @@ class FineWeb:
         repeated = text.repeated_lines[1] / (len(text.text) - breaks or 1)
         yield at_most(self.most_repeated, repeated, "fineweb: too many repeated lines", "of the characters")
         if self.most_breaks is not None:
-            share = breaks / (len(text.words) or 1)
+            share = breaks / (text.words or 1)
             yield at_most(self.most_breaks, share, "fineweb: too many line breaks", "line breaks a word")

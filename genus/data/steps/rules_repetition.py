@@ -1,17 +1,11 @@
 """Gopher's rules on repetition within a document: lines, paragraphs and word n-grams. Not for what other documents repeat.
 
-Most texts pass by a bound that costs less than the exact shares: an n-gram repeats only where n - 1 pairs of words in a row
-do, and is no more frequent than the most frequent pair.
+An n-gram is told from another by a number of 64 bits.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
-from numpy.typing import NDArray
 
 from genus.data.steps.rules_view import Check, Drop, Text, at_most, first_broken, repeats
 
@@ -19,7 +13,6 @@ __all__ = ["GopherRepetition"]
 
 _BETWEEN_PARAGRAPHS = re.compile(r"\n{2,}")
 _SHORTEST = 5  # words in the shortest n-gram whose repeats are counted
-_RUN = re.compile(b"\1{%d,}" % (_SHORTEST - 1))  # pairs in a row that occurred before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +45,7 @@ class GopherRepetition:
     def _rules(self, text: Text) -> Iterator[Drop | None]:
         if text.repeated_lines[0]:  # without it no paragraph repeats either
             yield from self._lines(text)
-        if len(text.words) > 1:
+        if text.words > 1:
             yield from self._n_grams(text)
 
     def _lines(self, text: Text) -> Iterator[Drop | None]:
@@ -68,53 +61,14 @@ class GopherRepetition:
         yield at_most(self.most_paragraph_characters, characters / size, reason, "of them")
 
     def _n_grams(self, text: Text) -> Iterator[Drop | None]:
-        words, size, pairs = text.words, len(text.text), len(text.words) - 1
-        earlier: dict[tuple[str, str], int] = {}
-        first = np.fromiter(map(earlier.setdefault, pairwise(words), range(pairs)), np.intp, pairs)
-        places = np.bincount(first)[first]  # of each pair, how many there are
-        yield from self._frequent(text, places)
-        runs = _runs(words, (first != np.arange(pairs)).tobytes())
-        for n, limit in enumerate(self.most_repeated, _SHORTEST):
-            runs = [(length, characters) for length, characters in runs if length >= n]
-            if sum(characters for _, characters in runs) / size > limit:
-                yield at_most(limit, repeated(words, n) / size, f"gopher: repeated {n}-grams", "of the characters")
+        from genus.data.steps.loops import most_frequent, repeated  # here, since Numba takes longer to import than all else
 
-    def _frequent(self, text: Text, places: NDArray[np.intp]) -> Iterator[Drop | None]:
-        lengths, size = text.shapes[1], len(text.text)
-        fewest, characters = places, lengths
+        (_, lengths, numbers), size = text.shapes, len(text.text)
         for n, limit in enumerate(self.most_frequent, 2):
-            characters = characters[:-1] + lengths[n - 1 :] + 1
-            if n > 2:
-                fewest = np.minimum(fewest[:-1], places[n - 2 :])  # an n-gram has no more places than a pair in it
-            if len(fewest) and int((fewest * characters).max()) / size > limit:
-                yield at_most(limit, most_frequent(text.words, n) / size, f"gopher: frequent {n}-gram", "of the characters")
-
-
-def most_frequent(words: list[str], n: int) -> int:
-    """Characters in all places of the most frequent n-gram, joined by spaces; of several as frequent, the first."""
-    counts = Counter(zip(*(words[offset:] for offset in range(n)), strict=False))
-    if not counts:
-        return 0
-    gram = max(counts, key=counts.__getitem__)
-    return counts[gram] * len(" ".join(gram))
-
-
-def repeated(words: list[str], n: int) -> int:
-    """Characters of words in n-grams that occurred before, none counted twice."""
-    seen: set[tuple[str, ...]] = set()
-    characters = place = 0
-    while place <= len(words) - n:
-        gram = tuple(words[place : place + n])
-        if gram in seen:
-            characters += len("".join(gram))
-            place += n
-        else:
-            seen.add(gram)
-            place += 1
-    return characters
-
-
-def _runs(words: list[str], again: bytes) -> list[tuple[int, int]]:
-    """Words and characters of each stretch where every pair has occurred before, if it can hold the shortest n-gram."""
-    spans = [match.span() for match in _RUN.finditer(again)]
-    return [(end - start + 1, len("".join(words[start : end + 1]))) for start, end in spans]
+            share = most_frequent(numbers, lengths, n) / size
+            yield at_most(limit, share, f"gopher: frequent {n}-gram", "of the characters")
+        for n, limit in enumerate(self.most_repeated, _SHORTEST):
+            share = repeated(numbers, lengths, n) / size
+            yield at_most(limit, share, f"gopher: repeated {n}-grams", "of the characters")
+            if share == 0:  # then no longer n-gram repeats either
+                break

@@ -32,24 +32,43 @@ def _classes() -> NDArray[np.uint8]:
     return (1 + of[0] + of[1]) * (1 - of[2])
 
 
-class Text:
-    """A text with its words and lines; what few rules need is found when one first asks."""
+class Shapes(NamedTuple):
+    """Of each word 1 (neither letter nor digit in it), 2 (no letter) or 3; its characters; a number that is its own."""
 
-    __slots__ = ("_repeated", "_shapes", "lines", "text", "words")
+    kinds: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    numbers: NDArray[np.uint64]
+
+
+class Text:
+    """A text with its words and lines, which are found when a rule first asks."""
+
+    __slots__ = ("_lines", "_repeated", "_shapes", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = text.split()
-        self.lines = [line for line in text.split("\n") if line and not line.isspace()]
-        self._shapes: tuple[NDArray[np.uint8], NDArray[np.intp]] | None = None
+        self._lines: list[str] | None = None
+        self._shapes: Shapes | None = None
         self._repeated: tuple[int, int] | None = None
 
     @property
-    def shapes(self) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-        """Of each word 1 (neither letter nor digit in it), 2 (no letter) or 3; and its length in characters."""
+    def shapes(self) -> Shapes:
+        """What is known of each word."""
         if self._shapes is None:
             self._shapes = _shapes(self.text)
         return self._shapes
+
+    @property
+    def words(self) -> int:
+        """How many words there are."""
+        return len(self.shapes.kinds)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are not blank."""
+        if self._lines is None:
+            self._lines = [line for line in self.text.split("\n") if line and not line.isspace()]
+        return self._lines
 
     @property
     def repeated_lines(self) -> tuple[int, int]:
@@ -92,14 +111,14 @@ def first_broken(rules: Callable[[Text], Iterator[Drop | None]]) -> Check:
     return check
 
 
-def _shapes(text: str) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    padded = np.zeros(len(codes) + 2, np.uint8)
-    _classes().take(codes, out=padded[1:-1], mode="clip")
-    inside = padded != 0
-    edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[::2], edges[1::2]
-    return np.maximum.reduceat(padded[1:-1], starts) if len(starts) else padded[:0], ends - starts
+def _shapes(text: str) -> Shapes:
+    from genus.data.steps.loops import read_shapes  # here, since Numba takes longer to import than all else
+
+    data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+    room = len(data) // 2 + 1
+    found = Shapes(np.empty(room, np.uint8), np.empty(room, np.int64), np.empty(room, np.uint64))
+    count = read_shapes(data, _classes(), *found)
+    return Shapes(*(each[:count] for each in found))
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Gopher's rules on repetition: hand-worked shares, and the quick bounds against all n-grams counted one by one."""
+"""Gopher's rules on repetition: hand-worked shares, and the compiled loops against all n-grams counted one by one."""
 
 import random
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genus.data.steps.rules_repetition import GopherRepetition, most_frequent, repeated
+from genus.data.steps.loops import most_frequent, repeated
+from genus.data.steps.rules_repetition import GopherRepetition
 from genus.data.steps.rules_view import Drop, Text
 
 
@@ -50,7 +51,8 @@ def test_lines_and_paragraphs(kept: str, dropped: str, reason: str, detail: str)
     [("a a a a", 2, 3 * len("a a")), ("a b long c a b long c", 2, 2 * len("a b")), ("a b c", 4, 0)],
 )
 def test_the_most_frequent_n_gram_counts_with_overlaps_and_of_equals_the_first(text: str, n: int, characters: int) -> None:
-    assert most_frequent(text.split(), n) == characters
+    _, lengths, numbers = Text(text).shapes
+    assert most_frequent(numbers, lengths, n) == characters
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,8 @@ def test_the_most_frequent_n_gram_counts_with_overlaps_and_of_equals_the_first(t
     ],
 )
 def test_repeated_n_grams_count_once(text: str, characters: int) -> None:
-    assert repeated(text.split(), 5) == characters
+    _, lengths, numbers = Text(text).shapes
+    assert repeated(numbers, lengths, 5) == characters
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,9 @@ def by_brute_force(text: str, rules: GopherRepetition) -> str:
 
 @settings(deadline=None, max_examples=150)
 @given(st.integers(0, 2**32), st.integers(2, 25), st.integers(2, 80), st.floats(0.02, 0.5), st.floats(0.02, 0.4))
-def test_bounds_never_hide_a_broken_rule(seed: int, different: int, count: int, frequent: float, again: float) -> None:
+def test_n_gram_rules_are_those_of_a_count_one_by_one(
+    seed: int, different: int, count: int, frequent: float, again: float
+) -> None:
     draw = random.Random(seed)
     stock = ["w" * draw.choice((1, 2, 5, 30)) + str(number) for number in range(different)]
     found = draw.choices(stock, k=count)

@@ -15,7 +15,7 @@ def kind(word: str) -> int:
 
 def test_every_character_has_its_kind() -> None:
     every = [chr(code) for code in range(_PLANES) if not chr(code).isspace()]
-    kinds, lengths = Text(" ".join(every)).shapes
+    kinds, lengths, _ = Text(" ".join(every)).shapes
     assert kinds.tolist() == [3 if c.isalpha() else 2 if c.isalnum() else 1 for c in every]
     assert (lengths == 1).all()
 
@@ -23,12 +23,13 @@ def test_every_character_has_its_kind() -> None:
 def test_behind_the_known_planes_nothing_has_a_kind() -> None:
     behind = "".join(map(chr, range(_PLANES, sys.maxunicode + 1)))
     assert re.search(r"[\w\s]", behind) is None
-    assert Text(behind[:9] + behind[-9:]).shapes[0].tolist() == [1]
+    assert Text(behind[:9] + behind[-9:]).shapes.kinds.tolist() == [1]
 
 
-@given(st.text())
+@given(st.text() | st.text(st.sampled_from("ab \ud800é中\U0001f600"), max_size=30))
 def test_shapes_are_of_the_words_that_split_finds(text: str) -> None:
-    kinds, lengths = Text(text).shapes
+    kinds, lengths, numbers = Text(text).shapes
+    assert len(set(numbers.tolist())) == len(set(text.split()))
     assert lengths.tolist() == list(map(len, text.split()))
     assert kinds.tolist() == list(map(kind, text.split()))
 
@@ -37,7 +38,7 @@ def test_every_white_space_splits_words_in_both() -> None:
     spaces = "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
     text = "a".join(["", *spaces, ""])
     assert len(spaces) > 20
-    assert Text(text).shapes[1].tolist() == list(map(len, text.split())) == [1] * (len(spaces) + 1)
+    assert Text(text).shapes.lengths.tolist() == list(map(len, text.split())) == [1] * (len(spaces) + 1)
 
 
 def test_blank_lines_are_no_lines_and_others_are_as_they_are() -> None:
