@@ -44,7 +44,7 @@ def explain(
     """Tell one document's fate: which steps it passed, why it was dropped, what was changed in it, where it is now.
 
     ```sh
-    genus corpus explain 2008-01-28-message --corpus runs/demo/corpus
+    genus corpus explain 1790-Washington-1 --corpus runs/demo/corpus
     ```
 
     Parameters

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from genus.core.errors import GenusError
 from genus.core.files import read_json, write_json
 from genus.core.progress import say
 from genus.core.recipe import as_dict
@@ -31,7 +32,7 @@ from genus.data.pipeline.overall import (
 )
 from genus.data.pipeline.parts import dropped_schema, read_table, write_array, write_table
 from genus.data.pipeline.reading import read_task, share_out
-from genus.data.pipeline.recipe import Corpus
+from genus.data.pipeline.recipe import LAST, Corpus
 from genus.data.pipeline.runner import Pass, run_tasks
 from genus.data.pipeline.tally import Amount, Tally, merged
 from genus.data.pipeline.writing import write_task
@@ -39,7 +40,8 @@ from genus.data.report.samples import evidence
 from genus.data.sources.folders import FORMATS
 from genus.data.steps.decontaminate import summary
 from genus.data.steps.paragraphs import Repeated, repeated
-from genus.data.steps.quality import train_quality
+from genus.data.steps.quality import load_quality, train_quality
+from genus.data.steps.task_files import read_tasks
 
 __all__ = ["Stage"]
 
@@ -58,10 +60,23 @@ class Stage:
         self.evaluations: list[dict[str, Any]] = []
         self.spent: list[dict[str, Any]] = []
         self._waited = np.zeros(2)
+        self._try()
         self._check()
 
     def _pass(self, name: str, work: Any, tasks: Sequence[dict[str, Any]]) -> Pass:
         return Pass(name, work, tasks, sum(piece["size"] for task in self.tasks for piece in task))
+
+    def _try(self) -> None:
+        """Open what only later passes need, so that what is wrong with it is told before hours of work."""
+        steps, tasks, model = self.recipe.steps, self.recipe.decontaminate.tasks, self.recipe.quality.model
+        for _ in self.recipe.opened(LAST):
+            pass
+        if "decontaminate" in steps and not tasks:
+            raise GenusError("step decontaminate has nothing to look for; name evaluation sets in decontaminate.tasks")
+        for path in tasks if "decontaminate" in steps else ():
+            read_tasks(path)
+        if "quality" in steps and model:
+            load_quality(model)
 
     def _check(self) -> None:
         """Forget the work of another recipe, or of sources that are not as they were."""
@@ -139,8 +154,8 @@ class Stage:
             tally.entered(name, collection, size)
         told = ["collection", "reason", "bytes", "words"]
         for row in read_table(self.work / name / "dropped-all.parquet", told).to_batches():
-            for collection, reason, *size in zip(*(row[each].to_pylist() for each in told), strict=True):
-                tally.dropped(name, collection, reason, Amount(1, *size))
+            for collection, reason, *counts in zip(*(row[each].to_pylist() for each in told), strict=True):
+                tally.dropped(name, collection, reason, Amount(1, *counts))
         facts.gone[np.load(path, allow_pickle=False)] = True
         for (collection,), size in facts.amounts(["collection"]).items():
             tally.kept(name, collection, size)
@@ -242,12 +257,8 @@ class Stage:
 
     def hold_out(self, facts: Facts) -> Rule:
         """Which of what is left is held out."""
-        left: list[Known] = []
-        for name in facts.names:
-            table = read_table(facts.folder / f"facts-{name}.parquet", ["id", "date", "bytes"])
-            table = table.filter(_mask(~facts.gone[facts.of(name)]))
-            left += map(Known, *(table[each].to_pylist() for each in ("id", "date", "bytes")))
-        if not left:
+        left = _Left(facts)
+        if facts.gone.all():
             raise TooLittle("nothing is left of the sources; see why in the report, and change the recipe")
         return self._time("holding out", lambda: choose(left, self.recipe.held_out, self.recipe.seed))
 
@@ -269,6 +280,19 @@ class Stage:
     def tally(self) -> dict[str, Any]:
         """All counts so far."""
         return merged(self.tallies)
+
+
+class _Left:
+    """What is known of documents that are left, as often as asked."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def __iter__(self) -> Iterator[Known]:
+        for name in self.facts.names:
+            table = read_table(self.facts.folder / f"facts-{name}.parquet", ["id", "date", "bytes"])
+            table = table.filter(_mask(~self.facts.gone[self.facts.of(name)]))
+            yield from map(Known, *(table[each].to_pylist() for each in ("id", "date", "bytes")))
 
 
 class _Paragraphs:

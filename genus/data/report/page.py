@@ -122,7 +122,7 @@ def _histograms(report: Report) -> str:
         found = report["measured"].get(step, {}).get(name)
         if found:
             curve = (lambda score: (2 - score) ** -alpha) if step == "quality" else None
-            mean = f"{caption}: {found['documents']:,} documents, {found['sum'] / found['documents']:,.3g} on average."
+            mean = f"{caption}: {found['documents']:,} documents, {_number(found['sum'] / found['documents'])} on average."
             text = f"<figcaption>{escape(mean)}</figcaption>"
             drawn.append(f"<figure>{text}{histogram(found['bins'], caption, curve)}</figure>")
     note = "Blue went on, red was dropped by the step that measured. Of numbers above 1, four bars make a double."
@@ -157,7 +157,7 @@ def _evaluations(report: Report) -> str:
         for each in report["evaluations"]
     ]  # fmt: skip
     removed = measured.get("characters removed", {}).get("sum", 0)
-    return grid(head, rows) + small(f"{removed:,.0f} characters were cut out, of them those around a run.") if rows else ""
+    return grid(head, rows) + small(f"{removed:,.0f} characters were cut out, those around a run among them.") if rows else ""
 
 
 def _personal(report: Report) -> str:
@@ -212,3 +212,7 @@ def _origin(report: Report) -> str:
     }
     recipe = f"<details><summary>The recipe</summary><pre>{escape(tomli_w.dumps(said))}</pre></details>"
     return grid(("source", "path", "files", "bytes stored", "SHA-256"), inputs, left=2) + small(note) + recipe
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -264,6 +264,19 @@ def test_documents_of_which_no_two_are_alike(tmp_path: Path) -> None:
     assert "Nothing was dropped." in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_what_later_passes_need_is_tried_before_any_work(tmp_path: Path, records: list[dict[str, str]], monkeypatch) -> None:
+    recipe = recipe_of(tmp_path / "a", records)
+    monkeypatch.setattr(runner, "_perform", None)  # nothing may begin
+    for wrong, message in (
+        (replace(recipe, decontaminate=replace(recipe.decontaminate, tasks=())), "has nothing to look for"),
+        (replace(recipe, decontaminate=replace(recipe.decontaminate, tasks=(tmp_path / "no",))), "holds no evaluation set"),
+        (replace(recipe, personal=replace(recipe.personal, kinds=("names",))), 'has "names"; choose among'),
+        (replace(recipe, steps=("quality",), quality=replace(recipe.quality, model=tmp_path)), "quality.json is missing"),
+    ):
+        with pytest.raises(GenusError, match=message):
+            make_corpus(wrong)
+
+
 def told(**ways: dict[str, list[int]]) -> dict[str, Any]:
     return {"in": {}, "changed": {}, "kept": {}, "dropped": {}, "measured": {}, "seconds": 0.0} | ways
 
