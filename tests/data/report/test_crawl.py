@@ -47,7 +47,7 @@ def test_by_hand(report: dict[str, Any]) -> None:
     assert found.hours == pytest.approx(sum(each.hours for each in found.passes))
     assert found.cost == pytest.approx(found.hours * 2 * 4)
     assert found.disk == 4e12
-    assert found.memory == pytest.approx((410 * 50_000 + 2 * 10_000_000) * 1000)
+    assert found.memory == pytest.approx((140 * 50_000 + 2 * 10_000_000) * 1000)
 
 
 def test_several_corpora_have_fewer_documents_each_and_a_machine_each(report: dict[str, Any]) -> None:
