@@ -56,9 +56,12 @@ def complete(engine: Engine, requests: Sequence[Request], best_of: int | None = 
     return [sorted(choices, key=lambda choice: -choice.mean)[: request.n] for choices, request in pairs]
 
 
-def beam_search(engine: Engine, request: Request, width: int, length_penalty: float = 1.0) -> list[Completion]:
+def beam_search(
+    engine: Engine, request: Request, width: int, length_penalty: float = 1.0, offset: int = 0
+) -> list[Completion]:
     """The `width` likeliest texts that were found by keeping so many beginnings, best first, ranked by their summed
-    log-probability over their length ** length_penalty (Wu et al. 2016, arXiv 1609.08144, section 7; ends count as a token).
+    log-probability over ((offset + length) / (offset + 1)) ** length_penalty; ends count as a token. Offset 5 is GNMT's
+    (Wu et al. 2016, arXiv 1609.08144, equation 14), 0 that of most others.
 
     The request's sampling is not used. Beginnings share the pages of what they have in common.
     """
@@ -66,7 +69,7 @@ def beam_search(engine: Engine, request: Request, width: int, length_penalty: fl
     done: list[tuple[float, float, tuple[int, ...]]] = []  # rank, sum, tokens
 
     def rank(total: float, length: int) -> float:
-        return total / length**length_penalty
+        return total / ((offset + length) / (offset + 1)) ** length_penalty
 
     for length in range(1, request.max_tokens + 1):
         longer = _longer(engine, request, beams, 2 * width)

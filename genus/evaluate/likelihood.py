@@ -5,6 +5,7 @@ before it in its own request and no others. Logits are made only where a complet
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -64,15 +65,15 @@ class _Row:
 
 
 @torch.inference_mode()
-def likelihoods(model: LanguageModel, requests: Sequence[Request], title: str = "likelihoods") -> list[Likelihood]:
-    """Of each request, in order. A context that does not fit loses its beginning.
+def likelihoods(model: LanguageModel, requests: Sequence[Request], title: str | None = "likelihoods") -> list[Likelihood]:
+    """Of each request, in order. A context that does not fit loses its beginning. Without a title no progress is shown.
 
     Raises GenusError for a completion without tokens, or with more than the model's context.
     """
     fitted = [_fit(request, model.spec.context) for request in requests]
     found: list[Likelihood | None] = [None] * len(requests)
     model.eval()
-    with progress(title, len(requests)) as update:
+    with progress(title, len(requests)) if title else nullcontext(_untold) as update:
         done = 0
         for rows in _batches(fitted):
             for number, nats, greedy in _read(model, rows):
@@ -81,6 +82,10 @@ def likelihoods(model: LanguageModel, requests: Sequence[Request], title: str = 
                 done += 1
             update(done, "")
     return [each for each in found if each is not None]
+
+
+def _untold(_done: float, _note: str) -> None:
+    """Whoever asks for little at a time shows progress of the whole."""
 
 
 def _fit(request: Request, context: int) -> Request:

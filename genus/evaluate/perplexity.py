@@ -4,8 +4,12 @@ Bits per byte does not depend on the tokenizer, so models and other compressors 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
+from genus.core.errors import GenusError
 from genus.core.files import write_json
 from genus.core.progress import progress, say
 from genus.data.corpus import documents
@@ -14,13 +18,15 @@ from genus.evaluate.recipe import Evaluate
 from genus.evaluate.references import references
 from genus.train.logbook import entry
 
-__all__ = ["bits_per_byte", "evaluate"]
+__all__ = ["bits_per_byte", "document_log_probs", "evaluate"]
 
 _GROUP = 32  # documents scored together
 
 
 def evaluate(config: Evaluate) -> dict[str, Any]:
     """Write config.out and return its content. The references learn from the corpus's training split."""
+    if config.model is None or config.corpus is None:
+        raise GenusError("bits per byte are of a model and a corpus; name both")
     texts = [document.text for document in documents(config.corpus, "validation")]
     result: dict[str, Any] = bits_per_byte(load(config.model), texts)
     say(f"held-out text: {result['bits_per_byte']:.3f} bits per byte, perplexity {result['perplexity']:.1f} per token")
@@ -35,20 +41,13 @@ def evaluate(config: Evaluate) -> dict[str, Any]:
 
 
 def bits_per_byte(model: Model, texts: list[str]) -> dict[str, float]:
-    """Bits for whole documents, their ends included, over the UTF-8 bytes of their text.
-
-    Each document is read on its own, from what starts it (mostly the end of text) to the end of text; documents longer
-    than the context in windows that overlap by half.
-    """
-    start = model.prompt_ids("")
-    end = start[0] if model.tokenizer.end_of_text is None else model.tokenizer.end_of_text
+    """Bits for whole documents, their ends included, over the UTF-8 bytes of their text: see `document_log_probs`."""
     nats, tokens, done = 0.0, 0, 0
     size = sum(len(text.encode()) for text in texts)
     with progress("held-out text", size) as update:
         for first in range(0, len(texts), _GROUP):
             group = texts[first : first + _GROUP]
-            ids = [[*start, *row, end] for row in model.tokenizer.encode_batch(group)]
-            for log_probs in model.score_tokens(ids):
+            for log_probs in document_log_probs(model, group):
                 nats, tokens = nats - float(log_probs.double().sum()), tokens + len(log_probs)
             done += sum(len(text.encode()) for text in group)
             update(done, f"{nats / math.log(2) / done:.3f} bits per byte")
@@ -60,6 +59,17 @@ def bits_per_byte(model: Model, texts: list[str]) -> dict[str, float]:
         "tokens": tokens,
         "documents": len(texts),
     }
+
+
+def document_log_probs(model: Model, texts: Sequence[str]) -> list[Tensor]:
+    """log p of each token of whole documents and of their ends, in nats.
+
+    Each document is read on its own, from what starts it (mostly the end of text) to the end of text; documents longer
+    than the context in windows that overlap by half.
+    """
+    start = model.prompt_ids("")
+    end = start[0] if model.tokenizer.end_of_text is None else model.tokenizer.end_of_text
+    return model.score_tokens([[*start, *row, end] for row in model.tokenizer.encode_batch(texts)])
 
 
 def _sentence(reference: dict[str, Any]) -> str:

@@ -8,16 +8,28 @@ __all__ = ["Evaluate", "Report"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measure a model on held-out text."""
+    """Measure a model on held-out text, or on tasks."""
 
-    model: Path
+    model: Path | None = None
     """The model's folder."""
-    corpus: Path
+    corpus: Path | None = None
     """The corpus whose validation split is read."""
     out: Path
-    """The JSON file to write."""
+    """With a corpus the JSON file to write, with tasks the folder."""
     references: bool = True
     """Measure a byte 5-gram model and xz -9 on the same text too."""
+    tasks: tuple[str, ...] = ()
+    """Tasks by name, a task's .toml, or a .jsonl of your own records."""
+    harness: tuple[str, ...] = ()
+    """Tasks of lm-evaluation-harness, which must be installed; `data` may be a folder of YAML files of your own."""
+    data: Path | None = None
+    """The folder that holds the tasks' files."""
+    shots: int = 0
+    """Examples that are shown before each item, drawn for it by the seed."""
+    limit: int | None = None
+    """Of each task its first items, so many."""
+    seed: int = 0
+    """Draws examples and intervals."""
 
 
 @dataclass(frozen=True, kw_only=True)
