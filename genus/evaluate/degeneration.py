@@ -32,8 +32,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 _TIMES, _LEAST, _TOKENS = 3, 12, 256
 _PROTOCOL = (
-    "Continuations of 256 tokens at most, one for each prompt and setting. repeated n: the share of n-grams of tokens that the "
-    "text has had before; distinct n: different n-grams of all texts, out of all; loops: texts that end in a loop."
+    "One continuation for each prompt and setting. repeated n: the share of n-grams of tokens that the text has had before; "
+    "distinct n: different n-grams of all texts, out of all; loops: texts that end in a loop."
 )
 
 

@@ -9,7 +9,7 @@ __all__ = ["picture"]
 
 
 def picture(shares: Mapping[str, Sequence[float]], starts: Mapping[str, Sequence[int | None]], tokens: int) -> str:
-    """`shares`: of each setting, the repeated 4-grams of each text; `starts`: where each text's loop starts, if it has one."""
+    """Of each setting: the share of repeated 4-grams of each text, and where each text's loop starts, if it has one."""
     import matplotlib
 
     matplotlib.use("svg")
