@@ -121,12 +121,13 @@ class _Stage:
         return out / "model" if self.name in _TRAINS else out
 
     def inputs(self) -> dict[str, str]:
-        """What the stage reads, told by content: every path of its recipe but `out`, and a `source` that is a path."""
+        """What the stage reads, told by content: every path of its recipe but `out`, and sources that are paths."""
         named = {field.name: getattr(self.config, field.name) for field in fields(self.config) if field.name != "out"}
         found = {name: value for name, value in named.items() if isinstance(value, Path) or _is_source(name, value)}
         for name, value in named.items():
-            if isinstance(value, tuple):
-                found |= {f"{name}[{index}]": each for index, each in enumerate(value) if _is_path(each)}
+            if isinstance(value, list | tuple):
+                paths = [getattr(each, "path", each) for each in value]  # of a corpus's sources; others are paths themselves
+                found |= {f"{name}[{index}]": path for index, path in enumerate(paths) if _is_path(path)}
         return {name: _fingerprint(Path(value), self.config.out) for name, value in found.items()}
 
 
@@ -184,6 +185,8 @@ def _move(values: dict[str, Any], home: Path, out: Path) -> dict[str, Any]:
 def _moved(value: Any, home: Path, out: Path) -> Any:
     if isinstance(value, list):
         return [_moved(each, home, out) for each in value]
+    if isinstance(value, dict):
+        return _move(value, home, out)
     return str(out / below) if (below := _below(value, home)) else value
 
 
@@ -206,7 +209,8 @@ def _fingerprint(path: Path, out: Path) -> str:
     counted = [
         file
         for file in sorted(path.rglob("*"))
-        if file.is_file() and file != out and "stages" not in file.parts and not file.name.startswith((".", "report."))
+        if file.is_file() and file != out and not {"stages", "__pycache__"}.intersection(file.parts)
+        if not file.name.startswith((".", "report."))
     ]
     lines = [f"{file.relative_to(path)} {_file_fingerprint(file)}" for file in counted]
     return sha256_of("\n".join(lines).encode()).hexdigest()
