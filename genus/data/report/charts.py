@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 __all__ = ["bar", "histogram"]
 
-_WIDTH, _HEIGHT, _LEFT, _BELOW = 640, 130, 8, 18
+_WIDTH, _HEIGHT, _LEFT, _BELOW = 640, 130, 26, 18
 _KEPT, _DROPPED, _CURVE = "#4878a8", "#c8643c", "#b08a00"
 _DOUBLING = 4  # bins between a number above 1 and its double, and
 _UNIT = 40  # from 0 to 1: those of genus/data/pipeline/tally.py
@@ -47,8 +47,8 @@ def histogram(bins: Bins, title: str, curve: Callable[[float], float] | None = N
     step = _UNIT // _TICKS if unit else _DOUBLING * max(1, (last - first) // (_TICKS * _DOUBLING))
     for n in range(-(-first // _DOUBLING) * _DOUBLING, last + 1, step):
         value = n / _UNIT if unit else 2 ** (n / _DOUBLING)
-        x = _LEFT + (n - first) * wide
-        drawn.append(f'<text x="{x:.1f}" y="{_HEIGHT + 14}" font-size="11" fill="currentColor">{_number(value)}</text>')
+        at = f'x="{_LEFT + (n - first) * wide:.1f}" y="{_HEIGHT + 14}"'
+        drawn.append(f'<text {at} font-size="11" text-anchor="middle" fill="currentColor">{_number(value)}</text>')
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _BELOW}" role="img" aria-label="{html.escape(title)}">'
         f'<line x1="{_LEFT}" x2="{_WIDTH - _LEFT}" y1="{_HEIGHT}" y2="{_HEIGHT}" stroke="currentColor" opacity=".4"/>'

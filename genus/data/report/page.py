@@ -157,7 +157,8 @@ def _evaluations(report: Report) -> str:
         for each in report["evaluations"]
     ]  # fmt: skip
     removed = measured.get("characters removed", {}).get("sum", 0)
-    return grid(head, rows) + small(f"{removed:,.0f} characters were cut out, those around a run among them.") if rows else ""
+    note = small(f"{removed:,.0f} characters were cut out, those around a run among them.")
+    return grid(head, rows) + note if rows else ""
 
 
 def _personal(report: Report) -> str:
