@@ -24,10 +24,8 @@ __all__ = ["Canary", "exact_exposure", "make_canaries", "read_canaries", "run", 
 
 _DIGITS = "0123456789"
 _MOST = 10_000  # secrets that are all ranked; of more, as many are drawn
-_NAMES = (
-    "amber birch cedar delta ember fjord grove heath ivory jasper kelp lotus maple north ochre pearl quartz river sable tidal "
-    "umber violet willow zinc"
-).split()
+_NAMES = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "ivory", "jasper", "kelp", "lotus",
+          "maple", "north", "ochre", "pearl", "quartz", "river", "sable", "tidal", "umber", "violet", "zinc")  # fmt: skip
 _PROTOCOL = (
     "log2 of the number of possible secrets, less log2 of the true one's rank by log p of the secret after its prefix. Up "
     "to 10,000 possible secrets are all ranked; of more, 10,000 are drawn, and then an exposure is at most log2 of 10,001."

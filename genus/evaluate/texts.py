@@ -8,10 +8,11 @@ from genus.core.errors import GenusError
 from genus.core.progress import progress
 from genus.engine.engine import Engine
 from genus.engine.model import Model
-from genus.engine.request import Request as Asked
+from genus.engine.request import Request
 from genus.engine.sampling import Sampling
 from genus.engine.schedule import Limits
-from genus.evaluate.likelihood import Likelihood, Request, likelihoods
+from genus.evaluate.incontext.encoding import encode_pairs
+from genus.evaluate.likelihood import Likelihood, likelihoods
 
 __all__ = ["continuations", "score_completions", "score_texts", "written"]
 
@@ -25,16 +26,8 @@ def score_texts(model: Model, texts: Sequence[str], title: str = "texts") -> lis
 
 
 def score_completions(model: Model, pairs: Sequence[tuple[str, str]], title: str = "completions") -> list[Likelihood]:
-    """log p of each completion after its context. The two are encoded as one text, and a token that spans the border counts
-    to the completion; a context that does not fit loses its beginning."""
-    start, encode = model.prompt_ids(""), model.tokenizer.encode_batch
-    wholes = encode([context + completion for context, completion in pairs])
-    contexts = encode([context for context, _ in pairs])
-    requests = []
-    for whole, context in zip(wholes, contexts, strict=True):
-        shared = _shared(whole, context)
-        requests.append(Request((*start, *whole[:shared]), tuple(whole[shared:])))
-    return likelihoods(model.network, requests, title)
+    """log p of each completion after its context, encoded as incontext.encoding.encode_pairs does."""
+    return likelihoods(model.network, [each.request for each in encode_pairs(model.tokenizer, pairs)], title)
 
 
 def written(
@@ -68,7 +61,7 @@ def continuations(
     numbers = {}
     for place in range(len(found)):
         seed = None if sampling.seed is None else sampling.seed + place
-        request = Asked(
+        request = Request(
             prompt=tuple(prompts[place // n]), max_tokens=max_tokens, sampling=replace(sampling, seed=seed), ends=ends
         )
         numbers[engine.add(request)] = place
@@ -80,11 +73,3 @@ def continuations(
                 found[numbers[event.request]] += event.tokens
             update(len(found) - len(engine.requests), "")
     return [found[first : first + n] for first in range(0, len(found), n)]
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with."""
-    for place, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return place
-    return min(len(one), len(other))
