@@ -14,13 +14,10 @@ from genus.data.pipeline.overall import HELD
 __all__ = ["Crawl", "Needed", "Outlook", "outlook"]
 
 _FEWEST, _SHORTEST = 1_000, 10.0  # documents and seconds of a sample
-_CHOSEN = 140  # bytes of memory for each document that stays, all of one day, while those to hold out are chosen: by tracemalloc
-_SWEEPS = (
-    "ids",
-    "exact",
-    "fuzzy",
-    "shared paragraphs",
-)  # go through the numbers of all documents once for each HELD of them
+_CHOSEN = 140  # bytes of memory for each document that stays, at most, while some are held out: by tracemalloc
+# These go through the numbers of all documents once for each HELD of them.
+_SWEEPS = ("ids", "exact", "fuzzy", "shared paragraphs")
+_BRIEF = 1.0  # seconds: a shorter pass of a sample is mostly its start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +132,9 @@ def _warnings(found: Outlook, report: Mapping[str, Any], crawl: Crawl) -> list[s
             "Most of the time one process works while other cores wait: cut the crawl into more corpora, and find copies "
             "within each alone, as FineWeb did by dump (arXiv 2406.17557)."
         )
+    brief = [each["name"] for each in report["made"]["passes"] if _seconds(each) < _BRIEF]
+    if brief:
+        said.append(f"Under {_BRIEF:.0f} s in the sample, so badly known, and likely less than said: {', '.join(brief)}.")
     if found.times > 1e6:
         said.append(f"The sample is one part in {found.times:,.0f}: what is rare in it, such as copies, is known badly.")
     if "fuzzy" in report["clusters"]:

@@ -229,6 +229,20 @@ def test_nothing_of_a_document_runs_in_the_page_and_nothing_is_loaded(tmp_path: 
     assert "near copy" in seen.words and "write to ann@" not in seen.words
 
 
+def test_the_data_card_says_what_was_done_and_what_was_not(tmp_path: Path, records: list[dict[str, str]]) -> None:
+    recipe = recipe_of(tmp_path / "a", [*records, {"id": "odd", "text": words(1, 99), "licence": "a | <b>\n# c"}])
+    make_corpus(recipe)
+    card = (recipe.out / "data_card.md").read_text()
+    assert "Near copies were dropped: documents whose sets of runs of 5 words have a Jaccard index of 0.8 or more." in card
+    assert "Nothing was done about: language, quality, toxic language." in card
+    report = read_json(recipe.out / "report.json")
+    for name, size in (report["sources"] | report["languages"]).items():
+        assert f"| {name or 'not stated'} | {size[0]:,} | {size[1]:,} | {size[2]:,} |" in card
+    assert "- a \\| &lt;b> # c: 1 documents" in card  # one line, in no table's or page's way
+    counted = Counter(line for line in card.splitlines() if line.startswith("- "))
+    assert counted["- near copy: 1"] == counted["- duplicate: 2"] == 1
+
+
 def test_inputs_are_told_by_their_hashes(tmp_path: Path, records: list[dict[str, str]]) -> None:
     recipe = recipe_of(tmp_path / "a", records)
     make_corpus(recipe)
