@@ -14,7 +14,7 @@ from genus.data.pipeline.overall import HELD
 __all__ = ["Crawl", "Needed", "Outlook", "outlook"]
 
 _FEWEST, _SHORTEST = 1_000, 10.0  # documents and seconds of a sample
-_CHOSEN = 140  # bytes of memory for each document that stays, at most, while some are held out: by tracemalloc
+_CHOSEN = 140  # bytes of memory for each document that stays while some are held out, all of one day: by tracemalloc
 # These go through the numbers of all documents once for each HELD of them.
 _SWEEPS = ("ids", "exact", "fuzzy", "shared paragraphs")
 _BRIEF = 1.0  # seconds: a shorter pass of a sample is mostly its start
