@@ -21,7 +21,7 @@ def document_of(record: Any, name: str, where: str, source: str) -> Document | D
     text = tidy(record.pop("text"))
     if not text.strip():
         return Dropped(name, "empty", f"{where}: no text in it")
-    if (half := re.search("[\ud800-\udfff]", text)) is not None:
+    if not text.isascii() and (half := re.search("[\ud800-\udfff]", text)) is not None:
         return Dropped(name, "invalid UTF-8", f"{where}: half a surrogate pair at character {half.start()}")
     meta = record.pop("meta", None)
     fields = _scalars(meta if isinstance(meta, dict) else {}) | _scalars(record)

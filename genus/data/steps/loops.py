@@ -277,31 +277,28 @@ def find_grams(texts: Any, sizes: Any, sieve: Any, grams: Any) -> Any:
 
 
 @kernel
-def read_shapes(data: Any, classes: Any, kinds: Any, lengths: Any, numbers: Any) -> int:
-    """The largest class of the characters of each word, how many they are, and a number; how many words.
+def read_shapes(data: Any, classes: Any, totals: Any, lengths: Any, numbers: Any) -> int:
+    """Write the characters of each word to `lengths`, a number of it to `numbers`, and add to `totals`; how many words.
 
-    Class 0 is white space. A character behind the last of `classes` is of the last one's class.
+    A word is of the largest class of its characters; class 0 is white space, and a character behind the last of `classes` is
+    of the last one's. `totals` (classes, 2) counts the words of a class and their characters.
     """
-    at, count, inside, number = 0, 0, False, np.uint64(0)
-    while at < len(data):
-        code, size = np.int64(data[at]), 1
-        if code >= 0x80:
-            code, size = _character(data, at, len(data))
+    at, count, kind, length, number = 0, 0, 0, 0, np.uint64(0)
+    while at <= len(data):
+        code, size, of = 0, 1, 0  # as if a space followed the text
+        if at < len(data):
+            code = np.int64(data[at])
+            if code >= 0x80:
+                code, size = _character(data, at, len(data))
+            of = np.int64(classes[min(code, len(classes) - 1)])
         at += size
-        kind = classes[min(code, len(classes) - 1)]
-        if kind == 0:
-            if inside:
-                numbers[count - 1] = mix(number)
-            inside = False
-            continue
-        if not inside:
-            inside, number, count = True, np.uint64(0), count + 1
-            kinds[count - 1], lengths[count - 1] = 0, 0
-        kinds[count - 1] = max(kinds[count - 1], kind)
-        lengths[count - 1] += 1
-        number = (number ^ np.uint64(code + 1)) * _MULTIPLIER
-    if inside:
-        numbers[count - 1] = mix(number)
+        if of > 0:
+            kind, length, number = max(kind, of), length + 1, (number ^ np.uint64(code + 1)) * _MULTIPLIER
+        elif length > 0:
+            lengths[count], numbers[count], count = length, mix(number), count + 1
+            totals[kind, 0] += 1
+            totals[kind, 1] += length
+            kind, length, number = 0, 0, np.uint64(0)
     return count
 
 

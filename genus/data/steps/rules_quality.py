@@ -5,14 +5,16 @@ A limit is the last value that is kept.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genus.data.steps.rules_view import Check, Drop, Text, at_least, at_most, first_broken
 
 __all__ = ["FineWeb", "GopherQuality"]
 
-_STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
+_STOP_WORDS = "the be to of and that have with"
 _BULLETS = ("-", "•")
 _ELLIPSES = ("...", "…")
 # The characters of the Basic Multilingual Plane with the property Sentence_Terminal (Unicode 17, PropList.txt).
@@ -23,6 +25,11 @@ _TERMINAL = frozenset(
     "\u2e53\u2e54\u2e60\u2e61\u3002\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9\uaa5d\uaa5e"
     "\uaa5f\uaaf0\uaaf1\uabeb\ufe12\ufe15\ufe16\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61"
 )
+
+
+@cache
+def _stop_words() -> NDArray[np.uint64]:
+    return Text(_STOP_WORDS).shapes.numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +64,17 @@ class GopherQuality:
         return first_broken(self._rules)
 
     def _rules(self, text: Text) -> Iterator[Drop | None]:
-        kinds, lengths, _ = text.shapes
-        symbols = int(np.count_nonzero(kinds == 1))
-        count = len(kinds) - symbols
+        kinds, _, numbers = text.shapes
+        count, characters = map(sum, zip(*kinds[2:], strict=True))
         yield at_least(self.least_words, count, "gopher: too few words", "words")
         yield at_most(self.most_words, count, "gopher: too many words", "words")
-        mean = int((lengths[kinds > 1] if symbols else lengths).sum()) / (count or 1)
+        mean = characters / (count or 1)
         yield at_least(self.least_mean_length, mean, "gopher: words too short", "characters a word")
         yield at_most(self.most_mean_length, mean, "gopher: words too long", "characters a word")
-        alphabetic = np.count_nonzero(kinds == 3) / (len(kinds) or 1)
+        alphabetic = kinds[3][0] / (text.words or 1)
         yield at_least(self.least_alphabetic, alphabetic, "gopher: too few words with letters", "of the words have a letter")
         yield from self._marks(text)
-        stops = len(_STOP_WORDS.intersection(text.text.split()))
+        stops = sum([bool((numbers == stop).any()) for stop in _stop_words()])
         yield at_least(self.least_stop_words, stops, "gopher: too few stop words", "stop words")
 
     def _marks(self, text: Text) -> Iterator[Drop | None]:

@@ -3,7 +3,6 @@
 An n-gram is told from another by a number of 64 bits.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ from genus.data.steps.rules_view import Check, Drop, Text, at_most, first_broken
 
 __all__ = ["GopherRepetition"]
 
-_BETWEEN_PARAGRAPHS = re.compile(r"\n{2,}")
 _SHORTEST = 5  # words in the shortest n-gram whose repeats are counted
 
 
@@ -53,7 +51,8 @@ class GopherRepetition:
         count, characters = text.repeated_lines
         yield at_most(self.most_lines, count / len(text.lines), "gopher: repeated lines", "of the lines")
         yield at_most(self.most_line_characters, characters / size, "gopher: characters in repeated lines", "of them")
-        paragraphs = [part for part in _BETWEEN_PARAGRAPHS.split(text.text.strip()) if not part.isspace()]
+        parts = (part.lstrip("\n") for part in text.text.strip().split("\n\n"))
+        paragraphs = [part for part in parts if part and not part.isspace()]
         count, characters = repeats(paragraphs)
         reason = "gopher: repeated paragraphs"
         yield at_most(self.most_paragraphs, count / len(paragraphs), reason, "of the paragraphs")

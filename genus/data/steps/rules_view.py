@@ -33,11 +33,14 @@ def _classes() -> NDArray[np.uint8]:
 
 
 class Shapes(NamedTuple):
-    """Of each word 1 (neither letter nor digit in it), 2 (no letter) or 3; its characters; a number that is its own."""
+    """The words of a text. Kinds: 1, without letter or digit; 2, without letter; 3."""
 
-    kinds: NDArray[np.uint8]
-    lengths: NDArray[np.int64]
+    kinds: list[list[int]]
+    """Of each kind, from 0 on, how many words it has, and how many characters these."""
+    lengths: NDArray[np.int32]
+    """Of each word its characters."""
     numbers: NDArray[np.uint64]
+    """Of each word a number that is its own."""
 
 
 class Text:
@@ -61,7 +64,7 @@ class Text:
     @property
     def words(self) -> int:
         """How many words there are."""
-        return len(self.shapes.kinds)
+        return len(self.shapes.lengths)
 
     @property
     def lines(self) -> list[str]:
@@ -116,9 +119,9 @@ def _shapes(text: str) -> Shapes:
 
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     room = len(data) // 2 + 1
-    found = Shapes(np.empty(room, np.uint8), np.empty(room, np.int64), np.empty(room, np.uint64))
-    count = read_shapes(data, _classes(), *found)
-    return Shapes(*(each[:count] for each in found))
+    totals, lengths, numbers = np.zeros((4, 2), np.int64), np.empty(room, np.int32), np.empty(room, np.uint64)
+    count = read_shapes(data, _classes(), totals, lengths, numbers)
+    return Shapes(totals.tolist(), lengths[:count], numbers[:count])
 
 
 def _number(value: float) -> str:

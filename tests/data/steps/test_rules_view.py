@@ -3,6 +3,7 @@
 import re
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,25 +14,34 @@ def kind(word: str) -> int:
     return 3 if any(map(str.isalpha, word)) else 2 if any(map(str.isalnum, word)) else 1
 
 
-def test_every_character_has_its_kind() -> None:
-    every = [chr(code) for code in range(_PLANES) if not chr(code).isspace()]
+def counted(words: list[str]) -> list[list[int]]:
+    """Words, and characters of words, of each kind."""
+    kinds = [[word for word in words if kind(word) == number] for number in range(4)]
+    return [[len(each), len("".join(each))] for each in kinds]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_every_character_has_its_kind(number: int) -> None:
+    every = [chr(code) for code in range(_PLANES) if not chr(code).isspace() and kind(chr(code)) == number]
     kinds, lengths, _ = Text(" ".join(every)).shapes
-    assert kinds.tolist() == [3 if c.isalpha() else 2 if c.isalnum() else 1 for c in every]
+    assert kinds[number] == [len(every), len(every)]
     assert (lengths == 1).all()
 
 
 def test_behind_the_known_planes_nothing_has_a_kind() -> None:
     behind = "".join(map(chr, range(_PLANES, sys.maxunicode + 1)))
     assert re.search(r"[\w\s]", behind) is None
-    assert Text(behind[:9] + behind[-9:]).shapes.kinds.tolist() == [1]
+    assert Text(behind[:9] + behind[-9:]).shapes.kinds[1] == [1, 18]
 
 
-@given(st.text() | st.text(st.sampled_from("ab \ud800é中\U0001f600"), max_size=30))
+@given(st.text() | st.text(st.sampled_from("ab1 -\ud800é中\U0001f600"), max_size=30))
 def test_shapes_are_of_the_words_that_split_finds(text: str) -> None:
     kinds, lengths, numbers = Text(text).shapes
-    assert len(set(numbers.tolist())) == len(set(text.split()))
-    assert lengths.tolist() == list(map(len, text.split()))
-    assert kinds.tolist() == list(map(kind, text.split()))
+    words = text.split()
+    assert kinds == counted(words)
+    assert lengths.tolist() == list(map(len, words))
+    assert dict(zip(words, numbers.tolist(), strict=True)) == {word: Text(word).shapes.numbers[0] for word in words}
+    assert len(set(numbers.tolist())) == len(set(words))
 
 
 def test_every_white_space_splits_words_in_both() -> None:
