@@ -1,6 +1,7 @@
 """The report stage: one self-contained page that says what was made from what, read from what other stages wrote."""
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -193,7 +194,7 @@ def _mixture(reports: list[dict[str, Any]]) -> str:
     return f'{_grid(rows)}<p class="small">{html.escape(note)}</p>'
 
 
-def _grid(rows: list[tuple[str, ...]]) -> str:
+def _grid(rows: Sequence[tuple[str, ...]]) -> str:
     cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table>{cells}</table>"
 
