@@ -16,6 +16,7 @@ __all__ = [
     "SPACE",
     "TABLE",
     "band_numbers",
+    "count_known",
     "find_grams",
     "keep_first",
     "mix",
@@ -300,6 +301,18 @@ def read_shapes(data: Any, classes: Any, totals: Any, lengths: Any, numbers: Any
             totals[kind, 1] += length
             kind, length, number = 0, 0, np.uint64(0)
     return count
+
+
+@kernel
+def count_known(known: Any, numbers: Any) -> int:
+    """How many of the numbers that are known occur."""
+    found = 0
+    for one in known:
+        for number in numbers:
+            if number == one:
+                found += 1
+                break
+    return found
 
 
 @kernel

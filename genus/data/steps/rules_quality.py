@@ -64,6 +64,8 @@ class GopherQuality:
         return first_broken(self._rules)
 
     def _rules(self, text: Text) -> Iterator[Drop | None]:
+        from genus.data.steps.loops import count_known  # here, since Numba takes longer to import than all else
+
         kinds, _, numbers = text.shapes
         count, characters = map(sum, zip(*kinds[2:], strict=True))
         yield at_least(self.least_words, count, "gopher: too few words", "words")
@@ -74,7 +76,7 @@ class GopherQuality:
         alphabetic = kinds[3][0] / (text.words or 1)
         yield at_least(self.least_alphabetic, alphabetic, "gopher: too few words with letters", "of the words have a letter")
         yield from self._marks(text)
-        stops = sum([bool((numbers == stop).any()) for stop in _stop_words()])
+        stops = count_known(_stop_words(), numbers)
         yield at_least(self.least_stop_words, stops, "gopher: too few stop words", "stop words")
 
     def _marks(self, text: Text) -> Iterator[Drop | None]:
