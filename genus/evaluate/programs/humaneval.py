@@ -1,0 +1,156 @@
+"""HumanEval's form (Chen et al. 2021, arXiv 2107.03374): a model writes the rest of a function, and tests run it.
+
+Records are JSON objects of the user's own file: task_id, prompt, entry_point, test, and perhaps canonical_solution.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import comb
+from pathlib import Path
+from typing import Any
+
+from genus.core.errors import GenusError
+from genus.core.progress import progress
+from genus.data.records import Record, read_all
+from genus.engine.completions import complete
+from genus.engine.model import Model
+from genus.engine.request import Request
+from genus.engine.sampling import Sampling
+from genus.evaluate.estimates import mean
+from genus.evaluate.programs.running import Limits, check_lock, run_all
+
+__all__ = ["STOPS", "Asked", "Problem", "humaneval", "judge", "pass_at_k", "read_problems", "summary", "write"]
+
+STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+"""What ends a function, as in the paper."""
+_TOGETHER = 32  # problems written before they are judged
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A function to write: `prompt` is its head, and `test` defines `check`, which takes it by its name."""
+
+    name: str
+    prompt: str
+    entry_point: str
+    test: str
+    solution: str | None = None
+
+    def program(self, completion: str) -> str:
+        """The Python program that comes to its end if the completion is right."""
+        return f"{self.prompt}{completion}\n{self.test}\ncheck({self.entry_point})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How completions are drawn and run: as in the paper, whose temperature for pass@100 is 0.8."""
+
+    samples: int = 1
+    temperature: float = 0.2
+    top_p: float = 0.95
+    max_tokens: int = 512
+    seed: int = 0
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.max_tokens < 1:
+            raise GenusError(f"samples = {self.samples} and max_tokens = {self.max_tokens} must be at least 1; correct it")
+        if self.sampling(0).greedy and self.samples > 1:
+            raise GenusError(f"{self.samples} samples at temperature 0 are one and the same; raise it, or ask for 1")
+
+    def sampling(self, place: int) -> Sampling:
+        """Of the problem at that place; its samples differ by their number."""
+        return Sampling(temperature=self.temperature, top_p=self.top_p, stop=STOPS, seed=self.seed + place)
+
+
+def humaneval(model: Model, path: Path, asked: Asked = Asked()) -> dict[str, Any]:
+    """Figures of a file of problems, with a row for each. Raises GenusError, before anything is written, for a bad file or
+    where programs cannot be locked in."""
+    problems = read_problems(path)
+    check_lock()
+    rows: list[Row] = []
+    with progress("problems", len(problems)) as update:
+        for first in range(0, len(problems), _TOGETHER):
+            some = problems[first : first + _TOGETHER]
+            completions, cuts = write(model, some, asked, first)
+            rows += [row | {"cut": cut} for row, cut in zip(judge(some, completions, asked.limits), cuts, strict=True)]
+            update(len(rows), "")
+    return {"settings": asdict(asked), **summary(rows, asked.seed), "rows": rows}
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """All problems of a .jsonl file, gzipped or not. Raises GenusError naming the line and the field."""
+    problems = read_all(path, lambda record: [_problem(record)])
+    twice = [name for name, count in Counter(problem.name for problem in problems).items() if count > 1]
+    if twice:
+        raise GenusError(f"{path}: the task_id {twice[0]} is given twice; leave one out")
+    return problems
+
+
+def _problem(record: Record) -> Problem:
+    name, prompt, entry_point, test = (record.text(field) for field in ("task_id", "prompt", "entry_point", "test"))
+    if not entry_point.isidentifier():
+        raise record.wrong("entry_point", f"is {entry_point!r}; give the name of the function")
+    return Problem(name, prompt, entry_point, test, record.text("canonical_solution", "") or None)
+
+
+def write(model: Model, problems: Sequence[Problem], asked: Asked, first: int = 0) -> tuple[list[list[str]], list[int]]:
+    """The completions of each problem, and how many tokens at the beginning of its prompt did not fit the context.
+
+    `first` is the place of the first among all problems.
+    """
+    room = model.spec.context - asked.max_tokens
+    if room < 1:
+        raise GenusError(f"max_tokens = {asked.max_tokens} leaves no room in a context of {model.spec.context}; lower it")
+    end = model.tokenizer.end_of_text
+    prompts = [model.prompt_ids(problem.prompt) for problem in problems]
+    requests = [
+        Request(
+            prompt=tuple(ids[-room:]),
+            max_tokens=asked.max_tokens,
+            sampling=asked.sampling(place),
+            n=asked.samples,
+            ends=frozenset(() if end is None else (end,)),
+        )
+        for place, ids in enumerate(prompts, first)
+    ]
+    found = complete(model.engine, requests)
+    for error in (choice.error for choices in found for choice in choices if choice.error):
+        raise GenusError(error)
+    return [[choice.text for choice in choices] for choices in found], [max(0, len(ids) - room) for ids in prompts]
+
+
+def judge(problems: Sequence[Problem], completions: Sequence[Sequence[str]], limits: Limits) -> list[Row]:
+    """A row for each problem: its completions, and of each the verdict, the end of what it printed, and the seconds."""
+    pairs = list(zip(problems, completions, strict=True))
+    outcomes = iter(run_all([problem.program(each) for problem, some in pairs for each in some], limits))
+    rows = []
+    for problem, some in pairs:
+        mine = [asdict(next(outcomes)) for _ in some]
+        passed = sum(each["verdict"] == "passed" for each in mine)
+        row = {"task_id": problem.name, "prompt": problem.prompt, "completions": list(some), "outcomes": mine}
+        rows.append({**row, "samples": len(mine), "passed": passed})
+    return rows
+
+
+def summary(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
+    """pass@1, @10 and @100, as far as there are samples, with 95% intervals by the bootstrap over problems; and how many
+    programs ended in which way."""
+    figures = {}
+    for k in (1, 10, 100):
+        if k <= min(row["samples"] for row in rows):
+            value, low, high, count = mean([pass_at_k(row["samples"], row["passed"], k) for row in rows], seed)
+            figures[f"pass@{k}"] = {"value": value, "bootstrap": [low, high], "count": count}
+    verdicts = Counter(outcome["verdict"] for row in rows for outcome in row["outcomes"])
+    return {"main": "pass@1", "figures": figures, "items": len(rows), "verdicts": dict(verdicts)}
+
+
+def pass_at_k(samples: int, passed: int, k: int) -> float:
+    """The chance that one of k programs is right, drawn from n samples of which c passed: 1 - C(n-c, k) / C(n, k), which has
+    no bias (section 2.1, equation 1). In whole numbers, so that nothing is lost.
+    """
+    if not 0 <= passed <= samples or not 1 <= k <= samples:
+        raise GenusError(f"pass@{k} of {passed} in {samples} samples is not defined; draw at least k samples")
+    return (comb(samples, k) - comb(samples - passed, k)) / comb(samples, k)

@@ -1,0 +1,158 @@
+"""HumanEval's form: pass@k, records, what is written and how it is judged."""
+
+import gzip
+import itertools
+import json
+import math
+
+import pytest
+
+from genus.core.errors import GenusError
+from genus.engine.model import Model
+from genus.engine.sampling import Sampling
+from genus.evaluate.programs.humaneval import STOPS, Asked, humaneval, judge, pass_at_k, read_problems, summary
+from genus.evaluate.programs.running import Limits, check_lock
+from genus.models.families import family_named, spec_of
+from genus.models.heads import LanguageModel
+from genus.models.initialise import initialise
+from genus.tokenizers.bytelevel import train
+
+LIMITS = Limits(seconds=30, memory=2**28)
+
+
+@pytest.fixture
+def _lock() -> None:
+    try:
+        check_lock()
+    except GenusError as error:
+        pytest.skip(str(error))  # that it holds where it can is tested beside
+
+
+def record(number: int, **changes: object) -> dict[str, object]:
+    doc = f'"""The sum of x and {number}.\n    >>> add_{number}(1)\n    {number + 1}\n    """'
+    return {
+        "task_id": f"Small/{number}",
+        "prompt": f"def add_{number}(x: int) -> int:\n    {doc}\n",
+        "canonical_solution": f"    return x + {number}\n",
+        "test": f"def check(candidate):\n    assert candidate(1) == {number + 1}\n    assert candidate(-{number}) == 0\n",
+        "entry_point": f"add_{number}",
+        **changes,
+    }
+
+
+def write_records(path, records):
+    content = "".join(json.dumps(each) + "\n" for each in records).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    tokenizer = train(iter([json.dumps(record(number)) for number in range(9)]), vocab=300)
+    spec = spec_of("gpt2", vocab=300, context=96, width=24, depth=2, heads=3)
+    network = LanguageModel(spec)
+    initialise(network, family_named("gpt2").init(spec), seed=0)
+    return Model(network, family_named("gpt2"), tokenizer)
+
+
+def test_pass_at_k_is_the_share_of_draws_with_one_that_passed():
+    for samples in range(1, 8):
+        for passed, k in itertools.product(range(samples + 1), range(1, samples + 1)):
+            draws = list(itertools.combinations(range(samples), k))
+            share = sum(min(draw) < passed for draw in draws) / len(draws)
+            assert pass_at_k(samples, passed, k) == pytest.approx(share, rel=1e-14)
+
+
+def test_pass_at_k_of_many_samples():
+    assert pass_at_k(200, 31, 1) == 31 / 200
+    product = 1 - math.prod(1 - 100 / number for number in range(200 - 31 + 1, 201))  # the paper's program
+    assert pass_at_k(200, 31, 100) == pytest.approx(product, rel=1e-9)
+    assert pass_at_k(10**5, 1, 10) == pytest.approx(1e-4, rel=1e-12)
+    assert pass_at_k(10**4, 10**4 - 5, 10) == 1
+
+
+@pytest.mark.parametrize(("samples", "passed", "k"), [(5, 6, 1), (5, -1, 1), (5, 2, 6), (5, 2, 0)])
+def test_pass_at_k_of_too_few_samples_is_refused(samples, passed, k):
+    with pytest.raises(GenusError, match="draw at least k"):
+        pass_at_k(samples, passed, k)
+
+
+@pytest.mark.usefixtures("_lock")
+def test_164_solutions_pass(tmp_path):
+    problems = read_problems(write_records(tmp_path / "small.jsonl.gz", map(record, range(164))))
+    found = summary(judge(problems, [[problem.solution] for problem in problems], LIMITS))
+    assert found["figures"] == {"pass@1": {"value": 1.0, "bootstrap": [1.0, 1.0], "count": 164}}
+    assert found["verdicts"] == {"passed": 164}
+
+
+@pytest.mark.usefixtures("_lock")
+def test_verdicts_are_counted_and_kept(tmp_path):
+    problems = read_problems(write_records(tmp_path / "two.jsonl", [record(1), record(2)]))
+    right, wrong, cheat = "    return x + 1\n", "    return x\n", "    import sys; sys.exit(0)\n"
+    hostile = "    open('/etc/passwd')\n"
+    rows = judge(problems, [[right, wrong, right, cheat], [wrong, wrong, hostile, wrong]], LIMITS)
+    verdicts = [[outcome["verdict"] for outcome in row["outcomes"]] for row in rows]
+    assert verdicts == [["passed", "failed", "passed", "failed"], ["failed", "failed", "refused", "failed"]]
+    assert "AssertionError" in rows[0]["outcomes"][1]["output"]
+    found = summary(rows)
+    assert found["figures"]["pass@1"]["value"] == (2 / 4 + 0) / 2
+    low, high = found["figures"]["pass@1"]["bootstrap"]
+    assert (low, high) == (0, 0.5)
+    assert found["verdicts"] == {"passed": 2, "failed": 5, "refused": 1}
+
+
+@pytest.mark.usefixtures("_lock")
+def test_a_model_writes_up_to_a_stop_and_is_judged(model, tmp_path):
+    path = write_records(tmp_path / "some.jsonl", [record(number, prompt=f"def add_{number}(x):\n") for number in range(3)])
+    asked = Asked(samples=4, max_tokens=24, temperature=1.0, seed=7, limits=LIMITS)
+    found = humaneval(model, path, asked)
+    assert found["figures"]["pass@1"]["value"] == 0
+    assert sum(found["verdicts"].values()) == 12
+    for place, row in enumerate(found["rows"]):
+        options = {"max_tokens": 24, "temperature": 1.0, "top_p": 0.95, "seed": 7 + place}
+        assert row["completions"][0] == model.generate(row["prompt"], stop=STOPS, **options)
+        assert len(set(row["completions"])) > 1
+        assert row["cut"] == 0
+    assert json.loads(json.dumps(found)) == found
+    again = humaneval(model, path, asked)
+    assert [row["completions"] for row in again["rows"]] == [row["completions"] for row in found["rows"]]
+
+
+@pytest.mark.usefixtures("_lock")
+def test_the_beginning_of_a_long_prompt_is_cut_and_counted(model, tmp_path):
+    path = write_records(tmp_path / "long.jsonl", [record(1, prompt="# a comment\n" * 40 + record(1)["prompt"])])
+    (row,) = humaneval(model, path, Asked(max_tokens=20, limits=LIMITS))["rows"]
+    assert row["cut"] == len(model.prompt_ids(row["prompt"])) - (96 - 20)
+    with pytest.raises(GenusError, match="leaves no room in a context of 96"):
+        humaneval(model, path, Asked(max_tokens=96))
+
+
+def test_completions_are_drawn_as_in_the_paper():
+    assert Asked(seed=4).sampling(3) == Sampling(temperature=0.2, top_p=0.95, stop=STOPS, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prompt": None}, "prompt is missing"),
+        ({"test": ""}, "test is empty"),
+        ({"task_id": 3}, "task_id is int"),
+        ({"entry_point": "add 2"}, "entry_point is 'add 2'"),
+    ],
+)
+def test_a_bad_record_is_named_by_its_line(tmp_path, changes, said):
+    path = write_records(tmp_path / "bad.jsonl", [record(1), record(2, **changes)])
+    with pytest.raises(GenusError, match="line 2") as raised:
+        read_problems(path)
+    assert said in str(raised.value)
+
+
+def test_a_task_that_is_there_twice_is_refused(tmp_path):
+    with pytest.raises(GenusError, match="Small/1 is given twice"):
+        read_problems(write_records(tmp_path / "twice.jsonl", [record(1), record(2), record(1)]))
+
+
+@pytest.mark.parametrize("fields", [{"samples": 0}, {"max_tokens": 0}, {"samples": 2, "temperature": 0}, {"top_p": 2.0}])
+def test_what_cannot_be_asked_is_refused(fields):
+    with pytest.raises(GenusError):
+        Asked(**fields)
