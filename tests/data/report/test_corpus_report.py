@@ -18,6 +18,7 @@ from genus.core.errors import GenusError
 from genus.core.files import read_json, sha256
 from genus.data.corpus import Corpus, documents, make_corpus
 from genus.data.pipeline import runner
+from genus.data.pipeline.parts import Parts
 from genus.data.pipeline.reading import Flow
 from genus.data.pipeline.recipe import Source
 from genus.data.pipeline.runner import Runner
@@ -146,6 +147,11 @@ def test_twenty_of_each_reason_are_shown_with_evidence(tmp_path: Path, records: 
     assert near["excerpt"] == text["near"][:400] and near["kept_excerpt"] == text["d07"][:400]
     sets = [set(shingles(pa.array([text[id]]), recipe.fuzzy).values.tolist()) for id in ("near", "d07")]
     assert near["jaccard"] == pytest.approx(len(sets[0] & sets[1]) / len(sets[0] | sets[1]))
+    (same,) = (row for row in report["samples"] if row["step"] == "ids")  # of one id, yet not of one text
+    (stays,) = (
+        each.text for split in ("train", "validation") for each in documents(recipe.out, split) if each.id == same["id"]
+    )
+    assert same["kept"] == same["id"] == "books/d05" and same["kept_excerpt"] == stays[:400] != same["excerpt"]
     assert report["clusters"]["exact"]["sizes"] == [[3, 1]] and report["clusters"]["fuzzy"]["sizes"] == [[2, 1]]
     assert report["clusters"]["exact"]["largest"] == [["books/d03", 3]]
     assert report["clusters"]["fuzzy"]["jaccard"] == [[int(near["jaccard"] * 50) / 50, 1]]
@@ -266,6 +272,11 @@ def test_a_document_that_is_not_accounted_for_is_an_error(
     monkeypatch.setattr(Flow, "drop", lambda self, document, *rest: document.id == "web/gone" or keep(self, document, *rest))
     with pytest.raises(GenusError, match=r"step decontaminate, source .*; not every document is accounted for"):
         make_corpus(recipe)
+    monkeypatch.undo()
+    lose = Parts.drop
+    monkeypatch.setattr(Parts, "drop", lambda self, row, text="": row["reason"] == "empty" or lose(self, row, text))
+    with pytest.raises(GenusError, match=r"step read, source .*, empty: counted against listed"):
+        make_corpus(replace(recipe, seed=1))
     assert not recipe.out.exists()
 
 
