@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from genus.core.errors import GenusError
 from genus.data.pipeline.parts import read_table, write_array
 from genus.data.pipeline.tally import Amount, total
 from genus.data.steps.budgets import over_budget
@@ -173,9 +174,12 @@ def _joined(folder: Path, parts: Sequence[str]) -> Shingles:
     bounds = [np.load(folder / f"bounds-{part}.npy", allow_pickle=False) for part in parts]
     path = folder / "values.bin"
     folder.mkdir(parents=True, exist_ok=True)  # no two documents may share a bucket
-    with path.open("wb") as file:
-        for part in parts:
-            np.load(folder / f"values-{part}.npy", mmap_mode="r", allow_pickle=False).tofile(file)
+    try:
+        with path.open("wb") as file:
+            for part in parts:
+                np.load(folder / f"values-{part}.npy", mmap_mode="r", allow_pickle=False).tofile(file)
+    except OSError as error:
+        raise GenusError(f"{path} could not be written ({error}); free space or name another out") from error
     starts = np.cumsum([0, *(each[-1] for each in bounds)], dtype=np.int64)
     every = [np.zeros(1, np.int64), *(each[1:] + start for each, start in zip(bounds, starts, strict=False))]
     values = np.memmap(path, np.uint32, "r") if path.stat().st_size else np.zeros(0, np.uint32)

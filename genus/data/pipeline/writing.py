@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from genus.core.errors import GenusError
 from genus.core.files import sha256
 from genus.data.holdout import Rule
 from genus.data.pipeline.finishing import left_of
@@ -57,9 +58,12 @@ def _write(path: Path, table: Any) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     ends = np.cumsum(sizes)
     groups = np.searchsorted(ends, np.arange(_GROUP, ends[-1] + _GROUP, _GROUP), side="left") + 1
-    with ParquetWriter(path, table.schema, compression="zstd") as writer:
-        first = 0
-        for last in np.unique(np.minimum(groups, len(table))):
-            writer.write_table(table.slice(first, last - first))
-            first = int(last)
+    try:
+        with ParquetWriter(path, table.schema, compression="zstd") as writer:
+            first = 0
+            for last in np.unique(np.minimum(groups, len(table))):
+                writer.write_table(table.slice(first, last - first))
+                first = int(last)
+    except OSError as error:
+        raise GenusError(f"{path} could not be written ({error}); free space or name another out") from error
     return int(ends[-1])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
-from genus.core.files import new_folder, read_json, write_json
+from genus.core.files import new_folder, read_json, write_bytes, write_json
 from genus.core.interval import wilson
 from genus.data.sources import Document
 from genus.data.steps.columns import luck
@@ -46,10 +46,10 @@ class QualityModel:
         return score
 
     def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         with new_folder(folder) as partial:
-            save_file({"weights": self.weights}, partial / "weights.safetensors")
+            write_bytes(partial / "weights.safetensors", save({"weights": self.weights}))
             write_json(partial / "quality.json", {"format": _FORMAT, "bias": self.bias} | self.facts)
 
 
