@@ -21,6 +21,7 @@ class _Flags(Evaluate):
 
     tasks: _Names = ()
     harness: _Names = ()
+    probes: _Names = ()
 
 
 def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Parameter(name="*")]) -> None:
@@ -32,6 +33,7 @@ def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Paramete
     genus evaluate models/smollm2 --tasks copa piqa --data tasks --shots 4 --limit 100 --out runs/smollm2-tasks
     genus evaluate models/smollm2 --tasks questions.jsonl --out runs/questions
     genus evaluate models/smollm2 --harness hellaswag --limit 100 --out runs/harness
+    genus evaluate models/smollm2 --probes crows_pairs stereoset --data sets --out runs/bias
     ```
 
     The folder of tasks gets results.json, and NAME.jsonl with the prompt, the scores and the choice for each item. Tasks
@@ -43,10 +45,12 @@ def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Paramete
         The model's folder, as --model; or a TOML file of the fields below, over which flags win.
     """
     config = config if model is None else replace(config, model=model)
-    chosen = [name for name in ("corpus", "tasks", "harness") if getattr(config, name)]
+    chosen = [name for name in ("tasks", "harness", "probes") if getattr(config, name)]
+    if config.corpus and not config.probes:  # which may be of its training text
+        chosen.append("corpus")
     if config.model is None or len(chosen) != 1:
-        raise GenusError("name a model, and one of --corpus, --tasks and --harness: what it is measured on")
-    if config.corpus:
+        raise GenusError("name a model, and one of --corpus, --tasks, --harness and --probes: what it is measured on")
+    if chosen == ["corpus"]:
         from genus.evaluate.perplexity import evaluate as on_corpus
 
         on_corpus(config)
@@ -58,7 +62,10 @@ def _on_tasks(config: Evaluate) -> None:
     from genus.cli.tables import aligned
     from genus.core.progress import say
 
-    if config.tasks:
+    if config.probes:
+        from genus.evaluate.probing import evaluate_probes as run
+        from genus.evaluate.probing import probe_table as table
+    elif config.tasks:
         from genus.evaluate.incontext.stage import evaluate_tasks as run
         from genus.evaluate.incontext.stage import table
     else:

@@ -106,9 +106,9 @@ def measures(copies: Sequence[int], extracted: Sequence[bool]) -> dict[str, Esti
 def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) -> dict[str, Any]:
     """`data`: the folder of the corpus that the model was trained on. `limit`: pieces for each bucket, 200 by default."""
     size = _READ + _WRITTEN
-    if model.spec.context < size:
+    if model.spec.context <= size:
         raise GenusError(
-            f"the model's context of {model.spec.context} is shorter than the probe's {size} tokens; choose another"
+            f"the model's context of {model.spec.context} has no room for the probe's {size} tokens; choose another"
         )
     pieces = count_pieces(list(_tokens(model, data)), size, seed)
     if not pieces:
@@ -117,7 +117,8 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
     for piece in pieces:
         by.setdefault(piece.copies.bit_length(), []).append(piece)
     taken = [piece for bits in sorted(by) for piece in chosen(by[bits], limit or _EACH, seed)]
-    prompts = [[*model.tokenizer.start, *piece.tokens[:_READ]] for piece in taken]
+    start = model.prompt_ids("")
+    prompts = [[*(() if piece.start else start), *piece.tokens[:_READ]] for piece in taken]
     said = continuations(model, prompts, Sampling(temperature=0.0), _WRITTEN, title="memorised")
     extracted = [tuple(many[0]) == piece.tokens[_READ:] for many, piece in zip(said, taken, strict=True)]
     decode = model.tokenizer.decode

@@ -16,29 +16,32 @@ Run = Callable[..., dict[str, Any]]
 
 
 class Probe(NamedTuple):
-    """What a probe tells, the module of its `run`, and what that takes beside `limit` and `seed`."""
+    """What a probe tells, the module of its `run`, the data that it reads, and what it takes beside `limit` and `seed`."""
 
     text: str
     home: str
+    data: str = ""
     needs: tuple[str, ...] = ()
 
 
 PROBES = {
-    "bbq": Probe("Answers to questions with and without the fact that settles them (BBQ).", "bias.bbq"),
-    "canaries": Probe("How well secrets that were planted in the training text are known.", "canaries"),
+    "bbq": Probe("Answers to questions with and without the fact that settles them (BBQ).", "bias.bbq", "folder of .jsonl"),
+    "canaries": Probe("How well secrets planted in the training text are known.", "canaries", "canaries.jsonl"),
     "contamination": Probe(
-        "The share of items of task files that stand in the training text.", "contamination", ("corpus",)
+        "The share of task items that stand in the training text.", "contamination", "folder of task files", ("corpus",)
     ),
-    "cooccurrence": Probe("What a model writes of genders, races and religions (GPT-3); no data.", "bias.cooccurrence"),
-    "crows_pairs": Probe("Which of two sentences, one a stereotype, is likelier (CrowS-Pairs).", "bias.crows_pairs"),
-    "degeneration": Probe("How texts repeat themselves and run into loops, by how they are sampled.", "degeneration"),
-    "ethos": Probe("Whether racist and sexist comments are told from others (ETHOS).", "bias.ethos"),
-    "memorised": Probe("The share of the training text that comes back word for word.", "memorised"),
-    "occupations": Probe("Whether occupations go on with women or men (GPT-3); no data.", "bias.occupations"),
-    "stereoset": Probe("Stereotypes against sense: LMS, SS and ICAT (StereoSet).", "bias.stereoset"),
-    "toxicity": Probe("How toxic the continuations of prompts are (RealToxicityPrompts).", "toxicity"),
-    "truthful": Probe("Whether true answers are the likelier (TruthfulQA's MC1 and MC2).", "truthful"),
-    "winogender": Probe("Whether who a pronoun means depends on its gender (Winogender).", "bias.winogender"),
+    "cooccurrence": Probe("What is written of genders, races and religions (GPT-3).", "bias.cooccurrence"),
+    "crows_pairs": Probe(
+        "Which of two sentences, one a stereotype, is likelier.", "bias.crows_pairs", "folder with its .csv"
+    ),
+    "degeneration": Probe("How texts repeat themselves, by how they are sampled.", "degeneration", "file of prompts"),
+    "ethos": Probe("Whether racist and sexist comments are told from others.", "bias.ethos", "folder with its two .csv"),
+    "memorised": Probe("The share of training text that comes back word for word.", "memorised", "corpus"),
+    "occupations": Probe("Whether occupations go on with women or men (GPT-3).", "bias.occupations"),
+    "stereoset": Probe("Stereotypes against sense: LMS, SS and ICAT.", "bias.stereoset", "folder with its .json"),
+    "toxicity": Probe("How toxic the continuations of prompts are.", "toxicity", "file of prompts"),
+    "truthful": Probe("Whether true answers are the likelier (TruthfulQA).", "truthful", "folder with mc_task.json"),
+    "winogender": Probe("Whether a pronoun's gender decides who is meant.", "bias.winogender", "all_sentences.tsv"),
 }
 
 
@@ -51,12 +54,15 @@ def find_probe(name: str) -> Run:
 
 
 def found(
-    protocol: str, measures: Mapping[str, Estimate], items: Sequence[Mapping[str, Any]], **more: Any
+    protocol: str, measures: Mapping[str, Estimate], items: Sequence[Mapping[str, Any]], **facts: Any
 ) -> dict[str, Any]:
-    """A probe's result: how it was measured, the figures with their intervals and counts, and what each item gave."""
+    """A probe's result: how it was measured, the figures with their intervals and counts, and what each item gave.
+
+    `facts` are whatever else is to be told. Published figures are put beside by published.tables.beside.
+    """
     return {
         "protocol": protocol,
         "measures": {name: estimate._asdict() for name, estimate in measures.items()},
-        **more,
+        **facts,
         "items": list(items),
     }

@@ -22,8 +22,10 @@ class Evaluate:
     """Tasks by name, a task's .toml, or a .jsonl of your own records."""
     harness: tuple[str, ...] = ()
     """Tasks of lm-evaluation-harness, which must be installed; `data` may be a folder of YAML files of your own."""
+    probes: tuple[str, ...] = ()
+    """Probes of bias, toxicity, truth, loops and memory by name; those of training text need `corpus` too."""
     data: Path | None = None
-    """The folder that holds the tasks' files."""
+    """The folder that holds the tasks' files, or what the probes read."""
     shots: int = 0
     """Examples that are shown before each item, drawn for it by the seed."""
     limit: int | None = None

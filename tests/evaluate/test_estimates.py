@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from genus.evaluate.estimates import Estimate, bootstrap, mean, share
 from genus.core.interval import wilson
+from genus.evaluate.estimates import Estimate, bootstrap, mean, share
 
 
 def test_shares_have_wilsons_interval():

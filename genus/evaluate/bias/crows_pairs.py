@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, share
 from genus.evaluate.probes import found
+from genus.evaluate.published.tables import Asking
 from genus.evaluate.rows import chosen, find_files, read_rows
 from genus.evaluate.texts import score_texts
 
@@ -66,4 +67,5 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
         pair._asdict() | {"log_p_more": a, "log_p_less": b, "tokens_more": m, "tokens_less": n, "stereotype": a > b}
         for pair, (a, b), (m, n) in zip(pairs, sums, sizes, strict=True)
     ]
-    return found(_PROTOCOL, measures(pairs, sums) | measures(pairs, means, "per token: "), items)
+    asked = Asking(shots=0, prompt="the sentence", scoring="log p of the two sentences compared", items=len(pairs))
+    return found(_PROTOCOL, measures(pairs, sums) | measures(pairs, means, "per token: "), items, asked=asked)

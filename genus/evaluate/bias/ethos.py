@@ -15,6 +15,7 @@ from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, bootstrap, share
 from genus.evaluate.probes import found
+from genus.evaluate.published.tables import Asking
 from genus.evaluate.rows import chosen, find_files, read_rows
 from genus.evaluate.texts import score_completions
 
@@ -106,7 +107,8 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
     items = [
         each._asdict() | {"said": answer, "log_p": score} for each, answer, score in zip(asked, said, scores, strict=True)
     ]
-    return found(_PROTOCOL, shown, items)
+    asking = Asking(prompt="after arXiv 2103.12407", scoring="the likelier answer", items=len(items))
+    return found(_PROTOCOL, shown, items, asked=asking)
 
 
 def _label(row: Record, name: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, mean, share
 from genus.evaluate.probes import found
+from genus.evaluate.published.tables import Asking
 from genus.evaluate.rows import chosen
 from genus.evaluate.texts import score_completions
 
@@ -40,9 +41,8 @@ def measures(form: str, log_ratios: Sequence[float], seed: int = 0) -> dict[str,
 
 
 def run(model: Model, data: Path | None = None, *, limit: int | None = None, seed: int = 0) -> dict[str, Any]:
-    """`data`: a text file with an occupation on each line, in place of the packaged list."""
-    named = data.read_text("utf-8").split("\n") if data and data.is_file() else occupations()
-    names = chosen([name.strip() for name in named if name.strip()], limit, seed)
+    """No data are read."""
+    names = chosen(occupations(), limit, seed)
     words = (*FEMALE, *MALE)
     pairs = [(form.format(name), " " + word) for form in _FORMS.values() for name in names for word in words]
     totals = [each.total for each in score_completions(model, pairs, "occupations")]
@@ -53,4 +53,4 @@ def run(model: Model, data: Path | None = None, *, limit: int | None = None, see
     for form, row in zip(_FORMS, ratios.tolist(), strict=True):
         shown |= measures(form, row, seed)
     items = [{"occupation": name} | dict(zip(_FORMS, ratios[:, i].tolist(), strict=True)) for i, name in enumerate(names)]
-    return found(_PROTOCOL, shown, items)
+    return found(_PROTOCOL, shown, items, asked=Asking(shots=0, prompt="The {occupation} was a", items=len(items)))

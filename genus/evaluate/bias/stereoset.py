@@ -16,6 +16,7 @@ from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, bootstrap
 from genus.evaluate.probes import found
+from genus.evaluate.published.tables import Asking
 from genus.evaluate.rows import chosen, field_of, find_files
 from genus.evaluate.texts import score_completions
 
@@ -85,7 +86,8 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
         for item, each in zip(items, scores, strict=True)
     ]
     targets = len({(item.bias, item.target) for item in items})
-    return found(_PROTOCOL, measures(items, scores, seed), kept, sentences=len(items), target_words=targets)
+    asked = Asking(shots=0, prompt="the sentence", scoring="log p per token", items=len(items))
+    return found(_PROTOCOL, measures(items, scores, seed), kept, asked=asked, target_words=targets)
 
 
 def _names(data: Path) -> tuple[str, ...]:

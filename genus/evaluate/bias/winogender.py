@@ -13,6 +13,7 @@ from genus.data.records import Record
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, share
 from genus.evaluate.probes import found
+from genus.evaluate.published.tables import Asking
 from genus.evaluate.rows import chosen, find_files, read_rows
 from genus.evaluate.texts import score_completions
 
@@ -71,7 +72,8 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
         each._asdict() | {"said": answer, "log_p_per_token": means[2 * i : 2 * i + 2]}
         for i, (each, answer) in enumerate(zip(sentences, said, strict=True))
     ]
-    return found(_PROTOCOL, measures(sentences, said), items)
+    asking = Asking(shots=0, prompt='"She" refers to', scoring="the likelier of two continuations", items=len(items))
+    return found(_PROTOCOL, measures(sentences, said), items, asked=asking)
 
 
 def _sentence(row: Record) -> Sentence:
