@@ -34,7 +34,7 @@ bench: .venv-bench/.ready ## Measure pretraining beside transformers and litgpt.
 
 clients: .venv-clients/.ready .venv-litellm/.ready ## Install the clients that tests of the server run, each in its environment.
 
-peers: .venv-trl/.ready ## Install TRL in an environment of its own, for the tests that compare losses with it.
+peers: .venv-trl/.ready .venv-harness/.ready ## Install TRL and lm-evaluation-harness, each in its environment, for the tests that compare with them.
 
 docs: $(VENV)/.ready ## Write docs/cli.md, the table of docs/recipes.md, and the tables and diagrams of docs/lineage, anew from the code itself.
 	$(VENV)/bin/python -m genus.cli.document docs/cli.md docs/recipes.md docs/lineage/*.md
@@ -77,6 +77,13 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(PYTHON) -m venv .venv-trl
 	.venv-trl/bin/python -m pip install --quiet torch==2.13.0
 	.venv-trl/bin/python -m pip install --quiet --requirement tests/train/requirements-trl.txt
+	touch $@
+
+.venv-harness/.ready: tests/evaluate/requirements-harness.txt pyproject.toml
+	$(PYTHON) -m venv .venv-harness
+	.venv-harness/bin/python -m pip install --quiet torch==2.13.0
+	.venv-harness/bin/python -m pip install --quiet --requirement tests/evaluate/requirements-harness.txt
+	GENUS_PAGES=0 .venv-harness/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 .PHONY: help setup demo test check pages browser bench clients peers docs

@@ -8,6 +8,7 @@ from genus.core.errors import GenusError
 from genus.engine.completions import beam_search, complete
 from genus.engine.request import Request
 from genus.engine.sampling import Sampling
+from genus.models.attend import DenseAttend
 from genus.models.families import family_named
 from genus.models.weights import save_model
 from tests.engine.test_routes import CONTEXT, make_engine, make_model
@@ -59,3 +60,29 @@ def test_beams_are_those_of_transformers(network, tmp_path, width, length_penalt
             assert [choice.tokens for choice in found] == cut
             ended += sum(end in row for row in expected)
     assert ended > 0
+
+
+@torch.no_grad()
+def test_a_beam_as_wide_as_all_ranks_all_as_gnmt(network):
+    """Every text of one or two tokens, by Wu et al. 2016, equation 14."""
+    prompt, ends = (1, 2, 3), frozenset(range(30))
+
+    def after(*said):
+        ids = torch.tensor([[*prompt, *said]])
+        return network(ids, torch.arange(ids.shape[1])[None], DenseAttend(network.spec))[0, -1].log_softmax(-1).tolist()
+
+    first, ranked = after(), []
+    for token in range(50):
+        if token in ends:
+            ranked.append((first[token], ()))  # ((5 + 1) / 6) ** 0.6 is 1
+        else:
+            second = after(token)
+            both = [((first[token] + second[last]) / (7 / 6) ** 0.6, last) for last in range(50)]
+            ranked += [(rank, (token,) if last in ends else (token, last)) for rank, last in both]
+    request = Request(prompt=prompt, max_tokens=2, ends=ends)
+    found = beam_search(make_engine(network, budget=64), request, 100, length_penalty=0.6, offset=5)
+    best = [said for _, said in sorted(ranked, reverse=True)[:100]]
+    assert [choice.tokens for choice in found] == best
+    assert {0, 1, 2} == {len(said) for said in best}
+    plain = beam_search(make_engine(network, budget=64), request, 100, length_penalty=0.6)
+    assert [choice.tokens for choice in plain] != best

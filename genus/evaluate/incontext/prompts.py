@@ -1,7 +1,9 @@
 """What a model is shown for an item: an instruction, K examples drawn for it, its own context (arXiv 2005.14165, 2.4)."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from genus.core.errors import GenusError
@@ -33,8 +35,7 @@ class Prompts:
     def __init__(self, task: Task, items: Sequence[Example], pool: Sequence[Example], shots: int, seed: int) -> None:
         self.task, self.items, self.pool, self.seed = task, items, pool, seed
         self.shots = 0 if task.kind == "text" else shots
-        if self.shots and len(pool) < self.shots + (pool is items):
-            raise _few(task, shots, len(pool))
+        self._check_pool()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -64,22 +65,22 @@ class Prompts:
         """Context and completion of each choice, or of the first answer."""
         return [_parts(self.task, item, said) for said in item.choices or item.answers[:1]]
 
+    def _check_pool(self) -> None:
+        alike = Counter(tuple(self._parts(each)) for each in self.pool if self.shots)
+        for item in self.items if self.shots else ():
+            if (count := len(self.pool) - alike[tuple(self._parts(item))]) < self.shots:
+                raise GenusError(
+                    f"{item.place}: {self.shots} examples cannot be drawn of {count:,} other records; lower --shots"
+                )
+
     def _drawn(self, number: int) -> list[Example]:
         """Never the item itself, nor its like; what is drawn depends on the seed, the task and the item alone."""
         if not self.shots:
             return []
-        draw, item = random.Random(f"{self.seed} {self.task.name} {number}"), self.items[number]
-        order = draw.sample(range(len(self.pool)), min(len(self.pool), 2 * self.shots + 8))
-        found = [self.pool[other] for other in order if self.pool[other].fields != item.fields][: self.shots]
-        if len(found) < self.shots:
-            raise _few(self.task, self.shots, len(found))
-        return found
-
-
-def _few(task: Task, shots: int, count: int) -> GenusError:
-    return GenusError(
-        f"task {task.name}: {shots} examples for each item cannot be drawn of {count:,} other records; lower --shots"
-    )
+        draw, own = random.Random(f"{self.seed} {self.task.name} {number}"), self._parts(self.items[number])
+        order = draw.sample(range(len(self.pool)), len(self.pool))
+        others = (self.pool[other] for other in order if self._parts(self.pool[other]) != own)
+        return list(islice(others, self.shots))
 
 
 def _whole(task: Task, example: Example) -> str:
