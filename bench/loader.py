@@ -69,7 +69,8 @@ def planted(folder: Path, tokens: int) -> ShardSet:
         shards.append({"name": f"{name}.bin", "tokens": len(ids), "source": name})
         sources[name] = {"tokens": len(ids)}
     manifest = {"dtype": "uint16", "vocab": 50_257, "end_of_text": 50_256}
-    return ShardSet(folder, manifest | {"splits": {"train": {"shards": shards, "sources": sources}}})
+    none: dict[str, Any] = {"shards": [], "sources": {}}
+    return ShardSet(folder, manifest | {"splits": {"train": {"shards": shards, "sources": sources}, "validation": none}})
 
 
 def grains(shards: ShardSet, options: argparse.Namespace, threads: int) -> Iterator[Any]:
