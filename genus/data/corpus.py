@@ -118,7 +118,7 @@ def _write(stage: Stage, facts: Facts, rule: Rule, folder: Path) -> dict[str, An
     if not splits["validation"]["documents"]:
         what = ", ".join(each.path for each in stage.recipe.collections)
         raise TooLittle(f"source {what} has no paragraph, line or word to cut a held-out tail at; add documents")
-    reasons = Counter(dropped["reason"].to_pylist())
+    reasons = {row["values"]: row["counts"] for row in dropped["reason"].value_counts().to_pylist()}
     licences: Counter[str] = Counter()
     for each in told:
         licences.update(each["licences"])
@@ -135,9 +135,9 @@ def _write(stage: Stage, facts: Facts, rule: Rule, folder: Path) -> dict[str, An
 def drops_digest(dropped: Any) -> str:
     """SHA-256 of what was dropped, where and why: the same for the same documents in any order and any number of parts."""
     digest = hashlib.sha256()
-    columns = (dropped[name].to_pylist() for name in ("id", "step", "reason", "detail"))
-    for row in zip(*columns, strict=True):
-        digest.update(json.dumps(row).encode())
+    for batch in dropped.select(["id", "step", "reason", "detail"]).to_batches(max_chunksize=10_000):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 
 

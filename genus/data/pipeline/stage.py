@@ -152,10 +152,11 @@ class Stage:
         self._once(name, path, lambda: self._mark(facts, name, find()))
         for (collection,), size in facts.amounts(["collection"]).items():
             tally.entered(name, collection, size)
-        told = ["collection", "reason", "bytes", "words"]
-        for row in read_table(self.work / name / "dropped-all.parquet", told).to_batches():
-            for collection, reason, *counts in zip(*(row[each].to_pylist() for each in told), strict=True):
-                tally.dropped(name, collection, reason, Amount(1, *counts))
+        dropped = read_table(self.work / name / "dropped-all.parquet", ["collection", "reason", "bytes", "words"])
+        sums = dropped.group_by(["collection", "reason"]).aggregate([([], "count_all"), ("bytes", "sum"), ("words", "sum")])
+        for row in sums.to_pylist():
+            size = Amount(row["count_all"], row["bytes_sum"], row["words_sum"])
+            tally.dropped(name, row["collection"], row["reason"], size)
         facts.gone[np.load(path, allow_pickle=False)] = True
         for (collection,), size in facts.amounts(["collection"]).items():
             tally.kept(name, collection, size)

@@ -7,10 +7,11 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json
@@ -94,21 +95,21 @@ def _clusters(dropped: Any, step: str) -> dict[str, Any]:
     import pyarrow.compute as pc
 
     rows = dropped.filter(pc.equal(dropped["step"], step))
-    groups = rows.group_by("kept").aggregate([([], "count_all")]).to_pylist()
-    sizes = Counter(row["count_all"] + 1 for row in groups)
-    largest = sorted((-row["count_all"] - 1, row["kept"]) for row in groups)[:_LARGEST]
-    near = Counter(int(value * _JACCARD + 1e-9) for value in rows["jaccard"].drop_null().to_pylist())
+    groups = rows.group_by("kept").aggregate([([], "count_all")])
+    sizes, clusters = np.unique(groups["count_all"].to_numpy() + 1, return_counts=True)
+    largest = groups.sort_by([("count_all", "descending"), ("kept", "ascending")]).slice(0, _LARGEST).to_pylist()
+    near, counts = np.unique((rows["jaccard"].drop_null().to_numpy() * _JACCARD + 1e-9).astype(int), return_counts=True)
     return {
-        "sizes": sorted([size, count] for size, count in sizes.items()),
-        "largest": [[kept, -size] for size, kept in largest],
-        "jaccard": sorted([place / _JACCARD, count] for place, count in near.items()),
+        "sizes": np.stack([sizes, clusters], 1).tolist(),
+        "largest": [[row["kept"], row["count_all"] + 1] for row in largest],
+        "jaccard": [[place / _JACCARD, count] for place, count in zip(near.tolist(), counts.tolist(), strict=True)],
     }
 
 
 def _samples(dropped: Any, work: Path, seed: int) -> list[dict[str, Any]]:
     """For each step and reason, documents chosen by the hash of seed and id, with the evidence."""
     chosen = Chosen(seed)
-    for batch in dropped.to_batches():
+    for batch in dropped.to_batches(max_chunksize=1_000):
         for row in batch.to_pylist():
             chosen.add((STEPS.index(row["step"]), row["reason"]), row["id"], row["detail"], row)
     copies = {path.parent.name: read_json(path) for path in sorted(work.glob("*/copies.json"))}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from cyclopts.config import Dict
 
 from genus.cli.main import bind_stage, make_app
 from genus.core.recipe import read_recipe
@@ -17,7 +18,8 @@ from genus.data.steps.rules import CODE_SETS, TEXT_SETS
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "corpus.md").read_text("utf-8")
 WORDS = " ".join(PAGE.split())
-LINES = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", "").splitlines()]
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -26,8 +28,6 @@ def test_its_commands_are_ones_that_run(line: str) -> None:
     assert program == "genus"
     app = make_app(described=arguments[:1])
     if arguments[1].endswith(".toml"):
-        from cyclopts.config import Dict
-
         recipe = arguments.pop(1)
         app.config = (Dict({arguments[0]: read_recipe(ROOT / recipe)}, source=recipe),)
     app.parse_args(arguments)
