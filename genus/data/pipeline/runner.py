@@ -131,6 +131,11 @@ def _daft(kind: str, address: str) -> Any:
         ) from error
     if kind == "ray":
         try:
+            if not address:
+                import ray
+
+                # without the dashboard, whose processes take seconds of a core each to start
+                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
             daft.set_runner_ray(address=address or None)
         except ImportError as error:
             raise GenusError("runner ray needs Ray, which is not installed; run: pip install 'genus[ray]'") from error
