@@ -17,14 +17,17 @@ from genus.core.files import read_json
 from genus.core.progress import progress
 from genus.data.corpus import documents
 from genus.data.steps.decontaminate import Decontaminate, Grams, count_documents, make_grams
-from genus.data.steps.task_files import TaskSet, read_tasks
+from genus.data.steps.task_files import TaskSet, read_tasks, strings_of
 from genus.engine.model import Model
 from genus.evaluate.estimates import Estimate, mean, share
+from genus.evaluate.incontext.readers import read_records
 from genus.evaluate.probes import found
+from genus.evaluate.rows import read_rows
 
 __all__ = ["Dirt", "by_dirt", "find_dirt", "run"]
 
 _BATCH = 1000  # documents
+_SCORES = ("right", "f1", "exact")  # of an item, the first that there is
 _PROTOCOL = (
     "Share of items with a run of n words in common with the training split: n = 13, less for sets of short items, 8 at "
     "least. Items of which no text has n words are counted clean, and told."
@@ -67,21 +70,42 @@ def by_dirt(scores: Sequence[float], dirty: Sequence[bool], seed: int = 0) -> di
 
 
 def run(model: Model | None, data: Path, *, corpus: Path, limit: int | None = None, seed: int = 0) -> dict[str, Any]:
-    """`data`: task files, as for decontaminating a corpus; `corpus`: that of the training. No model is needed.
-
-    `limit` and `seed` change nothing: all items are looked for.
+    """`data`: task files, as for decontaminating a corpus, or the folder of an evaluation on tasks, whose scores are then
+    given of all, of clean and of dirty items. `corpus`: that of the training. No model is needed; `limit` changes nothing.
     """
-    del model, limit, seed
-    sets = read_tasks(data)
-    found_dirt = find_dirt(sets, _texts(corpus))
-    shown = {f"{each.name}: dirty": share(sum(each.dirty), len(each.dirty)) for each in found_dirt}
-    items = [
-        {"set": each.name, "item": number, "dirty": dirty, "text": " / ".join(texts)[:300]}
-        for each, tasks in zip(found_dirt, sets, strict=True)
-        for number, (dirty, texts) in enumerate(zip(each.dirty, tasks.examples, strict=True))
-    ]
-    facts = {each.name: {"words": each.words, "too_short": each.too_short} for each in found_dirt}
+    del model, limit
+    scored = _evaluated(data) if (data / "results.json").is_file() else {}
+    sets = [TaskSet(name, texts) for name, (texts, _) in scored.items()] or read_tasks(data)
+    all_dirt = find_dirt(sets, _texts(corpus))
+    shown: dict[str, Estimate] = {}
+    items = []
+    for each, tasks in zip(all_dirt, sets, strict=True):
+        shown[f"{each.name}: dirty"] = share(sum(each.dirty), len(each.dirty))
+        scores = scored[each.name][1] if scored else []
+        if scores:
+            shown |= {f"{each.name}: score, {part}": mine for part, mine in by_dirt(scores, each.dirty, seed).items()}
+        for number, (dirty, texts) in enumerate(zip(each.dirty, tasks.examples, strict=True)):
+            items.append({"set": each.name, "item": number, "dirty": dirty, "text": " / ".join(texts)[:300]})
+    facts = {each.name: {"words": each.words, "too_short": each.too_short} for each in all_dirt}
     return found(_PROTOCOL, shown, items, sets=facts)
+
+
+def _evaluated(folder: Path) -> dict[str, tuple[list[list[str]], list[float]]]:
+    """Of each task of an evaluation: the texts of the records that were asked, and their scores."""
+    tasks = {}
+    for name, task in read_json(folder / "results.json")["tasks"].items():
+        rows = [row.fields for row in read_rows(folder / f"{name}.jsonl", ("place",))]
+        measure = next((each for each in _SCORES if each in rows[0]), None)
+        if measure is None:
+            continue  # a text is read, not answered
+        paths = sorted({Path(row["place"].rpartition(", ")[0]) for row in rows})
+        form = task["settings"]["task"]["form"]
+        records = {record.place: record for path in paths for record in read_records(path, form)}
+        texts = [list(strings_of(dict(records[row["place"]].fields))) for row in rows]
+        tasks[name] = texts, [float(row[measure]) for row in rows]
+    if not tasks:
+        raise GenusError(f"{folder} has no task with a score for each item; name the --out of an evaluation with --tasks")
+    return tasks
 
 
 def _texts(corpus: Path) -> Iterator[list[str]]:

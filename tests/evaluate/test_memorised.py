@@ -1,5 +1,6 @@
 """A model that learned planted copies says them, the more so the more there were; contamination is found, and only it."""
 
+import json
 import random
 
 import numpy as np
@@ -99,11 +100,11 @@ def _trained(corpus):
     end = tokenizer.end_of_text
     rows = [([end, *ids, end] + [end] * 160)[:160] for ids in tokenizer.encode_batch(texts)]
     table, draw = torch.tensor(rows), torch.Generator().manual_seed(0)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
     positions = torch.arange(159)
-    for _ in range(150):
-        batch = table[torch.randint(0, len(table), (16,), generator=draw)]
-        logits = network(batch[:, :-1], positions.expand(16, -1), FastAttend(spec))
+    for _ in range(220):
+        batch = table[torch.randint(0, len(table), (8,), generator=draw)]
+        logits = network(batch[:, :-1], positions.expand(8, -1), FastAttend(spec))
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
         optimiser.zero_grad()
         loss.backward()
@@ -188,6 +189,34 @@ def test_the_probe_reads_task_files_and_a_corpus(planted, tmp_path):
     assert [item["dirty"] for item in found["items"]] == [True, False]
     (name,) = found["sets"]
     assert found["measures"][f"{name}: dirty"]["value"] == 0.5 and found["sets"][name]["words"] == 13
+
+
+def test_scores_of_an_evaluation_without_its_dirty_items(planted, tmp_path):
+    from genus.data.corpus import documents
+
+    folder, _ = planted
+    seen = next(document.text for document in documents(folder / "corpus", "train") if len(document.text.split()) > 50)
+    queries = [
+        " ".join(seen.split()[:20]),
+        "a question that nobody has asked before in any of these many texts at all",
+        "short",
+    ]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"query": query, "choices": ["a", "b"], "gold": 0}) + "\n" for query in queries))
+    rows = [{"place": f"{file}, line {number}", "right": number != 2} for number in (1, 2, 3)]
+    (tmp_path / "mine-rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    results = {"tasks": {"mine-rows": {"settings": {"task": {"form": "json"}}}}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    measures = contamination.run(None, tmp_path, corpus=folder / "corpus")["measures"]
+    parts = {part: measures[f"mine-rows: score, {part}"] for part in ("all", "clean", "dirty")}
+    assert {part: (each["value"], each["count"]) for part, each in parts.items()} == {
+        "all": (pytest.approx(2 / 3), 3),
+        "clean": (0.5, 2),
+        "dirty": (1.0, 1),
+    }
+    (tmp_path / "results.json").write_text('{"tasks": {}}')
+    with pytest.raises(GenusError, match="no task with a score for each item"):
+        contamination.run(None, tmp_path, corpus=folder / "corpus")
 
 
 def test_a_context_that_is_too_short_is_said(planted):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from genus.core.errors import GenusError
 
-__all__ = ["TaskSet", "read_tasks"]
+__all__ = ["TaskSet", "read_tasks", "strings_of"]
 
 
 class TaskSet(NamedTuple):
@@ -55,7 +55,7 @@ def _examples(path: Path) -> list[list[str]]:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.name.lower().endswith(".gz") else path.read_bytes()
         text = raw.decode("utf-8-sig")
-        examples = [list(_strings(record)) for record in _READERS.get(suffix, str.splitlines)(text)]
+        examples = [list(strings_of(record)) for record in _READERS.get(suffix, str.splitlines)(text)]
     except (OSError, EOFError, ValueError, csv.Error, RecursionError) as error:
         raise GenusError(f"{path} cannot be read as {suffix} ({error}); mend it, or take it out of the tasks") from error
     if not any(texts for texts in examples):
@@ -63,7 +63,7 @@ def _examples(path: Path) -> list[list[str]]:
     return [texts for texts in examples if texts]
 
 
-def _strings(value: Any) -> Iterator[str]:
+def strings_of(value: Any) -> Iterator[str]:
     """Every string in a JSON value, but for the keys of objects."""
     waiting = [value]
     while waiting:
