@@ -71,6 +71,15 @@ def test_pass_at_k_of_many_samples():
     assert pass_at_k(10**4, 10**4 - 5, 10) == 1
 
 
+def test_figures_are_as_many_as_there_are_samples():
+    rows = [{"samples": 10 + extra, "passed": 1, "outcomes": []} for extra in range(2)]
+    figures = summary(rows)["figures"]
+    assert {name: figure["value"] for name, figure in figures.items()} == {
+        "pass@1": pytest.approx((1 / 10 + 1 / 11) / 2),
+        "pass@10": pytest.approx((1 + 10 / 11) / 2),
+    }
+
+
 @pytest.mark.parametrize(("samples", "passed", "k"), [(5, 6, 1), (5, -1, 1), (5, 2, 6), (5, 2, 0)])
 def test_pass_at_k_of_too_few_samples_is_refused(samples, passed, k):
     with pytest.raises(GenusError, match="draw at least k"):
@@ -122,7 +131,10 @@ def test_a_model_writes_up_to_a_stop_and_is_judged(model, tmp_path):
 def test_the_beginning_of_a_long_prompt_is_cut_and_counted(model, tmp_path):
     path = write_records(tmp_path / "long.jsonl", [record(1, prompt="# a comment\n" * 40 + record(1)["prompt"])])
     (row,) = humaneval(model, path, Asked(max_tokens=20, limits=LIMITS))["rows"]
-    assert row["cut"] == len(model.prompt_ids(row["prompt"])) - (96 - 20)
+    ids = model.prompt_ids(row["prompt"])
+    assert row["cut"] == len(ids) - (96 - 20)
+    options = {"max_tokens": 20, "temperature": 0.2, "top_p": 0.95, "seed": 0, "stop": STOPS}
+    assert row["completions"] == [model.generate(model.tokenizer.decode(ids[-76:]), **options)]
     with pytest.raises(GenusError, match="leaves no room in a context of 96"):
         humaneval(model, path, Asked(max_tokens=96))
 
