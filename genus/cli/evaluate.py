@@ -37,7 +37,7 @@ def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Paramete
     ```
 
     The folder of tasks gets results.json, and NAME.jsonl with the prompt, the scores and the choice for each item. Tasks
-    that come along: docs/evaluate.md.
+    that come along: docs/evaluate.md. Probes of bias, toxicity, truth, loops and memory: docs/probes.md.
 
     Parameters
     ----------
