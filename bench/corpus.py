@@ -2,7 +2,7 @@
 
     make .venv-datatrove/.ready
     python bench/corpus.py --python .venv-datatrove/bin/python
-    python bench/corpus.py --python .venv-datatrove/bin/python --sides genus ray --documents /tmp/documents --json
+    python bench/corpus.py --sides genus ray --sources debian doc man python c packages --json
 
 Each side reads JSON lines, drops documents by Gopher's two sets of rules and FineWeb's (datatrove's limits), finds near
 copies by MinHash (words by white space, runs of 5, 14 buckets of 8 hashes), and writes the rest as Parquet, in as many
@@ -11,7 +11,8 @@ it drops one, where datatrove drops all but one of those that share buckets, thr
 document's reason and a report besides, and hashes inputs and outputs; datatrove writes nothing of what it drops.
 
 Wall time is of the process from start to end. Memory is the largest sum, at any moment, of the proportional set sizes of the
-process and its descendants. "ray" is genus with `--runner.kind ray`, which starts Ray on this machine.
+process and its descendants. "ray" is genus with `--runner.kind ray`, which starts and ends Ray on this machine: some 10
+seconds, whatever the documents are.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from corpus_documents import write_documents
+from corpus_documents import SOURCES, USUAL, write_documents
 
 THRESHOLD, BUCKETS, ROWS = 0.75, 14, 8
 TICK = os.sysconf("SC_CLK_TCK")
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path, help="a Python with bench/requirements-corpus.txt, for datatrove")
     parser.add_argument("--sides", nargs="+", choices=("genus", "datatrove", "ray"), default=["genus", "datatrove"])
     parser.add_argument("--documents", type=Path, help="where documents are or are made (default: a scratch folder)")
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=USUAL, help="what documents are made of")
     parser.add_argument("--processes", type=int, default=2, help="processes of each side (default 2)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side (default 3)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -49,7 +51,7 @@ def main() -> None:
         parser.error("datatrove has its own environment: name its Python with --python, or give --sides genus ray")
     with tempfile.TemporaryDirectory() as scratch:
         options.scratch, options.documents = Path(scratch), options.documents or Path(scratch) / "documents"
-        found: dict[str, Any] = {"documents": documents(options.documents)}
+        found: dict[str, Any] = {"documents": documents(options)}
         turns = race(options)
         found |= {"sides": turns, "ratios": ratios(turns)}
         if "datatrove" in turns and "genus" in turns:
@@ -57,13 +59,14 @@ def main() -> None:
     told(options, found)
 
 
-def documents(folder: Path) -> dict[str, dict[str, int]]:
-    """What the documents are, by source; they are made where they are not there."""
-    counts = folder.with_suffix(".json")
-    if not counts.exists():
-        print(f"making documents in {folder}", file=sys.stderr)
-        counts.write_text(json.dumps(write_documents(folder)))
-    found: dict[str, dict[str, int]] = json.loads(counts.read_text())
+def documents(options: argparse.Namespace) -> dict[str, dict[str, int]]:
+    """What the documents are, by source; they are made where these are not there."""
+    counts = options.documents.with_suffix(".json")
+    found: dict[str, dict[str, int]] = json.loads(counts.read_text()) if counts.exists() else {}
+    if list(found) != list(options.sources):
+        print(f"making documents in {options.documents}", file=sys.stderr)
+        found = write_documents(options.documents, options.sources)
+        counts.write_text(json.dumps(found))
     return found
 
 

@@ -10,6 +10,7 @@ one description of two releases, is written twice under two names. Sources, in t
     man      manual pages in all their languages, without their troff commands
     python   functions and classes of the standard library of this Python
     c        installed C and C++ headers
+    packages functions and classes of the packages beside Genus: more than all the others, so only when asked for
 """
 
 import ast
@@ -19,12 +20,12 @@ import re
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import run
 
-__all__ = ["FILES", "SOURCES", "write_documents"]
+__all__ = ["FILES", "SOURCES", "USUAL", "write_documents"]
 
 FILES = 16
 LONGEST = 200_000  # characters: a longer text is a table or generated code
@@ -88,16 +89,25 @@ def _plain(page: str) -> str:
 
 def python() -> Found:
     """The functions and classes at the top of modules, as they stand."""
-    root = Path(sysconfig.get_path("stdlib"))
+    yield from _functions(Path(sysconfig.get_path("stdlib")), "python")
+
+
+def packages() -> Found:
+    """As of `python`."""
+    yield from _functions(Path(sysconfig.get_path("purelib")), "packages")
+
+
+def _functions(root: Path, source: str) -> Found:
     for path in _files(root, "*.py"):
-        text = None if "site-packages" in path.parts else _read(path)
+        inside = path.relative_to(root)
+        text = None if "site-packages" in inside.parts else _read(path)
         if text is None:
             continue
         lines = text.splitlines(keepends=True)
         for node in _tree(text):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-                yield f"python/{path.relative_to(root)}:{first}", "".join(lines[first - 1 : node.end_lineno])
+                yield f"{source}/{inside}:{first}", "".join(lines[first - 1 : node.end_lineno])
 
 
 def _tree(text: str) -> list[ast.stmt]:
@@ -116,12 +126,13 @@ def c() -> Found:
             yield f"c{path}", text
 
 
-SOURCES: dict[str, Callable[[], Found]] = {each.__name__: each for each in (debian, doc, man, python, c)}
+SOURCES: dict[str, Callable[[], Found]] = {each.__name__: each for each in (debian, doc, man, python, c, packages)}
+USUAL = tuple(SOURCES)[:-1]
 
 
-def write_documents(folder: Path) -> dict[str, dict[str, int]]:
+def write_documents(folder: Path, sources: Sequence[str] = USUAL) -> dict[str, dict[str, int]]:
     """Write the documents to FILES files in turn, so that each has some of all; documents and bytes of each source."""
-    counts = {name: {"documents": 0, "bytes": 0} for name in SOURCES}
+    counts = {name: {"documents": 0, "bytes": 0} for name in sources}
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
     with ExitStack() as open_files:
