@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genus.core.errors import GenusError
-from genus.evaluate.incontext.finding import find_tasks
+from genus.evaluate.incontext.finding import Ready, find_tasks
 from genus.evaluate.incontext.prompts import Prompt
 from genus.evaluate.incontext.task import Task
 
@@ -109,6 +109,7 @@ def _write_tasks(options: argparse.Namespace, folder: Path) -> None:
     for name in options.tasks:
         own = name == "last_word"
         (ready,) = find_tasks([str(folder / f"{name}.toml") if own else name], folder if own else options.data)
+        assert isinstance(ready, Ready)  # no programs are among them
         count = min(options.limit, len(ready.prompts))
         records = [_record(ready.prompts[number]) for number in range(count)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))

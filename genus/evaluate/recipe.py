@@ -19,7 +19,7 @@ class Evaluate:
     references: bool = True
     """Measure a byte 5-gram model and xz -9 on the same text too."""
     tasks: tuple[str, ...] = ()
-    """Tasks by name, a task's .toml, or a .jsonl of your own records."""
+    """Tasks by name, a task's .toml, or a .jsonl of your own records, or of programs in HumanEval's form."""
     harness: tuple[str, ...] = ()
     """Tasks of lm-evaluation-harness, which must be installed; `data` may be a folder of YAML files of your own."""
     probes: tuple[str, ...] = ()
@@ -30,8 +30,12 @@ class Evaluate:
     """Examples that are shown before each item, drawn for it by the seed."""
     limit: int | None = None
     """Of each task its first items, so many."""
+    samples: int = 1
+    """Programs that are written for each problem; pass@10 needs 10."""
+    temperature: float = 0.2
+    """At which programs are drawn; many samples want more, such as 0.8."""
     seed: int = 0
-    """Draws examples and intervals."""
+    """Draws examples, programs and intervals."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,23 @@
 """The tasks that a person asks for, with their records read and all that can be wrong with them found."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from genus.core.errors import GenusError
 from genus.core.files import sha256
+from genus.core.recipe import as_dict
 from genus.data.records import Record
+from genus.engine.model import Model
 from genus.evaluate.incontext.example import Example, example_of
+from genus.evaluate.incontext.measuring import measure
 from genus.evaluate.incontext.prompts import Prompts
 from genus.evaluate.incontext.readers import read_records
+from genus.evaluate.incontext.summary import Row, summary
 from genus.evaluate.incontext.task import Task, known_tasks, read_task
+from genus.evaluate.programs.humaneval import Asked, Programs, is_problem
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Ready", "find_tasks", "guess_task"]
@@ -37,6 +44,7 @@ _OWN: dict[tuple[str, ...], dict[str, object]] = {  # by the fields of a person'
     ("question", "answer"): {"kind": "free", "context": "Question: {question}\nAnswer:", "measure": "f1"},
     ("text",): {"kind": "text", "context": "{text}"},
 }
+_RECORDS = (".jsonl", ".json", ".gz")
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,27 @@ class Ready:
     task: Task
     prompts: Prompts
     files: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The task's."""
+        return self.task.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its rows depend on, but for the model and the seed."""
+        return {"task": as_dict(self.task), "files": self.files, "shots": self.prompts.shots}
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def measure(self, model: Model, places: range) -> list[Row]:
+        """A row for each of these items."""
+        return measure(model, self.task, [self.prompts[place] for place in places])
+
+    def summary(self, rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
+        """The figures of these rows."""
+        return summary(self.task, rows, seed)
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise GenusError naming the record of which a completion is no token."""
@@ -58,18 +87,19 @@ class Ready:
                     )
 
 
-def find_tasks(names: Sequence[str], data: Path | None, shots: int = 0, seed: int = 0) -> list[Ready]:
-    """Of each name: a task that comes along, a task's .toml, or records of one's own (.jsonl).
+def find_tasks(
+    names: Sequence[str], data: Path | None, shots: int = 0, seed: int = 0, asked: Asked | None = None
+) -> list[Ready | Programs]:
+    """Of each name: a task that comes along, a task's .toml, or records of one's own (.jsonl). `asked` is for programs.
 
     Raises GenusError naming the file, and the line, of what is wrong.
     """
-    found: dict[str, Ready] = {}
+    found: dict[str, Ready | Programs] = {}
     for name in names:
-        for task, folder in _named(name, data):
-            for each in _globbed(task, folder):
-                if each.name in found:
-                    raise GenusError(f"two tasks are called {each.name}; rename the file of one, or leave one out")
-                found[each.name] = _ready(each, folder, shots, seed)
+        for each in _found(name, data, shots, seed, asked or Asked()):
+            if each.name in found:
+                raise GenusError(f"two tasks are called {each.name}; rename the file of one, or leave one out")
+            found[each.name] = each
     return list(found.values())
 
 
@@ -84,15 +114,27 @@ def guess_task(path: Path, record: Record) -> Task:
     raise GenusError(f"{record.place} has the fields {', '.join(record.fields)}; give it those of one of: {forms}")
 
 
+def _found(name: str, data: Path | None, shots: int, seed: int, asked: Asked) -> Iterator[Ready | Programs]:
+    path = Path(name)
+    if path.suffix in _RECORDS and is_problem(read_records(path, "json")[0]):
+        yield Programs.read(path, asked)
+        return
+    for task, folder in _named(name, data):
+        yield from (_ready(each, folder, shots, seed) for each in _globbed(task, folder))
+
+
 def _named(name: str, data: Path | None) -> list[tuple[Task, Path]]:
     path = Path(name)
-    if path.suffix in (".jsonl", ".json", ".gz"):
+    if path.suffix in _RECORDS:
         return [(guess_task(path, read_records(path, "json")[0]), path.parent)]
     if path.suffix == ".toml":
         return [(task, data or path.parent) for task in read_task(path)]
     known = known_tasks()
     if name not in known:
-        raise GenusError(f"{name} is no task; name a .toml or .jsonl file, or choose of {', '.join(known)}")
+        near = difflib.get_close_matches(name, known, 1)
+        guess = f" (perhaps {near[0]})" if near else ""
+        files = ", ".join(each for each in known if "-" not in each)
+        raise GenusError(f"{name} is no task{guess}; name a .toml or .jsonl file, or choose of {files}")
     if data is None:
         raise GenusError(f"the task {name} reads {known[name][0].file}; name the folder that holds it with --data")
     return [(task, data) for task in known[name]]

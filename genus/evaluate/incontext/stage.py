@@ -12,11 +12,11 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import locked, read_json, sha256, write_json
 from genus.core.progress import progress, say
-from genus.core.recipe import as_dict, differences
+from genus.core.recipe import differences
 from genus.engine.model import Model, load
 from genus.evaluate.incontext.finding import Ready, find_tasks
-from genus.evaluate.incontext.measuring import measure
-from genus.evaluate.incontext.summary import Row, summary
+from genus.evaluate.incontext.summary import Row
+from genus.evaluate.programs.humaneval import Asked, Programs
 from genus.evaluate.recipe import Evaluate
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.logbook import entry
@@ -33,8 +33,9 @@ def evaluate_tasks(config: Evaluate) -> dict[str, Any]:
         raise GenusError(f"limit = {config.limit} leaves nothing to measure; choose 1 or more")
     if config.shots < 0:
         raise GenusError(f"shots = {config.shots} is below 0; choose 0 or more")
-    tasks = find_tasks(config.tasks, config.data, config.shots, config.seed)
-    folder = config.model if (config.model / "config.json").is_file() else config.model / "model"
+    drawn = Asked(samples=config.samples, temperature=config.temperature, seed=config.seed)
+    tasks = find_tasks(config.tasks, config.data, config.shots, config.seed, drawn)
+    folder = _model_folder(config.model)
     tokenizer = Tokenizer.load(folder)
     for task in tasks:
         task.check(tokenizer)
@@ -43,9 +44,17 @@ def evaluate_tasks(config: Evaluate) -> dict[str, Any]:
         stage.admit(tasks)
         for task in tasks:
             stage.do(task)
-        told = ", ".join(f"{name} {_told(stage.results['tasks'][name])}" for name in (each.task.name for each in tasks))
+        told = ", ".join(f"{name} {_told(stage.results['tasks'][name])}" for name in (each.name for each in tasks))
         entry(folder.resolve().parent, "evaluation", f"{told}, in {config.out.name}")
     return stage.results
+
+
+def _model_folder(path: Path) -> Path:
+    """The folder itself, or the model of a run."""
+    for folder in (path, path / "model"):
+        if (folder / "config.json").is_file():
+            return folder
+    raise GenusError(f"{path} holds no model; name the folder that has config.json and model.safetensors")
 
 
 def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -55,7 +64,7 @@ def table(results: dict[str, Any]) -> list[tuple[str, ...]]:
         if "main" in task:
             figure = task["figures"][task["main"]]
             low, high = figure.get("wilson", figure["bootstrap"])  # of 0 of 6 the bootstrap knows nothing
-            interval = f"{low:.3f} to {high:.3f}"
+            interval = "" if low is None else f"{low:.3f} to {high:.3f}"  # a single item has none
             rows.append((name, task["main"], str(task["settings"]["shots"]), str(task["items"]), _number(figure), interval))
     return rows
 
@@ -76,11 +85,11 @@ class _Stage:
             self._model = load(self.folder)
         return self._model
 
-    def admit(self, tasks: list[Ready]) -> None:
+    def admit(self, tasks: list[Ready | Programs]) -> None:
         """Take note of what is asked. Raises GenusError where a task was begun in this folder with other settings."""
         known = self.results["tasks"]
         for each in tasks:
-            name, now = each.task.name, self._settings(each)
+            name, now = each.name, self._settings(each)
             before = known.get(name, {}).get("settings")
             if before is None and self._rows_file(name).exists():
                 raise GenusError(f"{self._rows_file(name)} is of no evaluation that {self.file} knows; name another --out")
@@ -88,21 +97,19 @@ class _Stage:
                 changed = "; ".join(differences(before, now))
                 raise GenusError(f"{self.config.out}: {name} was begun otherwise ({changed}); name another --out")
         for each in tasks:
-            known.setdefault(each.task.name, {"settings": self._settings(each)})
+            known.setdefault(each.name, {"settings": self._settings(each)})
         self.results |= {"model": str(self.config.model), "genus": version("genus")}
         write_json(self.file, self.results)
 
-    def do(self, each: Ready) -> None:
+    def do(self, each: Ready | Programs) -> None:
         """Measure what is left of a task, and write its figures."""
-        name, prompts = each.task.name, each.prompts
-        count = min(len(prompts), self.config.limit or len(prompts))
+        name, count = each.name, min(len(each), self.config.limit or len(each))
         path = self._rows_file(name)
         rows = _kept(path)
         if len(rows) < count:
             with path.open("ab") as file, progress(name, count, len(rows)) as update:
                 while len(rows) < count:
-                    asked = [prompts[number] for number in range(len(rows), min(count, len(rows) + _ITEMS))]
-                    new = measure(self.model, each.task, asked)
+                    new = each.measure(self.model, range(len(rows), min(count, len(rows) + _ITEMS)))
                     file.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in new))
                     file.flush()
                     os.fsync(file.fileno())
@@ -110,17 +117,16 @@ class _Stage:
                     update(len(rows), "")
         else:
             say(f"{name}: done before")
-        done = summary(each.task, rows[:count], self.config.seed)
+        done = each.summary(rows[:count], self.config.seed)
         self.results["tasks"][name] = {"settings": self._settings(each), **done}
         write_json(self.file, self.results)
 
     def _rows_file(self, name: str) -> Path:
         return self.config.out / f"{name}.jsonl"
 
-    def _settings(self, each: Ready) -> dict[str, Any]:
+    def _settings(self, each: Ready | Programs) -> dict[str, Any]:
         """What the rows depend on. The limit is not among it: a higher one goes on."""
-        found = {"task": as_dict(each.task), "files": each.files, "shots": each.prompts.shots, "seed": self.config.seed}
-        return {**found, "model": self.identity}
+        return {**each.settings, "seed": self.config.seed, "model": self.identity}
 
 
 def _identity(folder: Path) -> dict[str, str]:

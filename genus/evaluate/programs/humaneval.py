@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
+from genus.core.files import sha256
 from genus.core.progress import progress
+from genus.core.recipe import as_dict
 from genus.data.records import Record, read_all
 from genus.engine.completions import complete
 from genus.engine.model import Model
@@ -19,12 +21,25 @@ from genus.engine.request import Request
 from genus.engine.sampling import Sampling
 from genus.evaluate.estimates import mean
 from genus.evaluate.programs.running import Limits, check_lock, run_all
+from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["STOPS", "Asked", "Problem", "humaneval", "judge", "pass_at_k", "read_problems", "summary", "write"]
+__all__ = [
+    "STOPS",
+    "Asked",
+    "Problem",
+    "Programs",
+    "humaneval",
+    "is_problem",
+    "judge",
+    "pass_at_k",
+    "read_problems",
+    "summary",
+    "write",
+]
 
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """What ends a function, as in the paper."""
-_TOGETHER = 32  # problems written before they are judged
+_TOGETHER = 64  # problems that are written before they are judged
 Row = dict[str, Any]
 
 
@@ -36,6 +51,7 @@ class Problem:
     prompt: str
     entry_point: str
     test: str
+    place: str
     solution: str | None = None
 
     def program(self, completion: str) -> str:
@@ -51,6 +67,7 @@ class Asked:
     temperature: float = 0.2
     top_p: float = 0.95
     max_tokens: int = 512
+    """Of a completion; never more than half the context."""
     seed: int = 0
     limits: Limits = Limits()  # noqa: RUF009 - frozen
 
@@ -67,17 +84,60 @@ class Asked:
 
 def humaneval(model: Model, path: Path, asked: Asked = Asked()) -> dict[str, Any]:
     """Figures of a file of problems, with a row for each. Raises GenusError, before anything is written, for a bad file or
-    where programs cannot be locked in."""
-    problems = read_problems(path)
+    where programs cannot be locked in.
+    """
+    programs = Programs.read(path, asked)
     check_lock()
     rows: list[Row] = []
-    with progress("problems", len(problems)) as update:
-        for first in range(0, len(problems), _TOGETHER):
-            some = problems[first : first + _TOGETHER]
-            completions, cuts = write(model, some, asked, first)
-            rows += [row | {"cut": cut} for row, cut in zip(judge(some, completions, asked.limits), cuts, strict=True)]
+    with progress(programs.name, len(programs)) as update:
+        while len(rows) < len(programs):
+            rows += programs.measure(model, range(len(rows), min(len(programs), len(rows) + _TOGETHER)))
             update(len(rows), "")
-    return {"settings": asdict(asked), **summary(rows, asked.seed), "rows": rows}
+    return {"settings": programs.settings, **programs.summary(rows, asked.seed), "rows": rows}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A file of problems, and how it is asked. `files` is its SHA-256."""
+
+    name: str
+    problems: Sequence[Problem]
+    asked: Asked
+    files: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path, asked: Asked) -> "Programs":
+        """Raises as read_problems."""
+        return cls(path.name.split(".")[0], read_problems(path), asked, {path.name: sha256(path)})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its rows depend on, but for the model."""
+        return {"task": {"kind": "program", "form": "json", **as_dict(self.asked)}, "files": self.files, "shots": 0}
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise GenusError where programs cannot be locked in. Any tokenizer can write them."""
+        del tokenizer
+        check_lock()
+
+    def measure(self, model: Model, places: range) -> list[Row]:
+        """A row for each of these problems, see `judge`; and how many tokens of its prompt did not fit the context."""
+        some = self.problems[places.start : places.stop]
+        completions, cuts = write(model, some, self.asked, places.start)
+        rows = judge(some, completions, self.asked.limits)
+        return [row | {"cut": cut} for row, cut in zip(rows, cuts, strict=True)]
+
+    def summary(self, rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
+        """See `summary`."""
+        return summary(rows, seed)
+
+
+def is_problem(record: Record) -> bool:
+    """Whether a record looks like one of HumanEval."""
+    return record.fields.keys() >= {"task_id", "prompt", "entry_point", "test"}
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -93,7 +153,7 @@ def _problem(record: Record) -> Problem:
     name, prompt, entry_point, test = (record.text(field) for field in ("task_id", "prompt", "entry_point", "test"))
     if not entry_point.isidentifier():
         raise record.wrong("entry_point", f"is {entry_point!r}; give the name of the function")
-    return Problem(name, prompt, entry_point, test, record.text("canonical_solution", "") or None)
+    return Problem(name, prompt, entry_point, test, record.place, record.text("canonical_solution", "") or None)
 
 
 def write(model: Model, problems: Sequence[Problem], asked: Asked, first: int = 0) -> tuple[list[list[str]], list[int]]:
@@ -101,15 +161,14 @@ def write(model: Model, problems: Sequence[Problem], asked: Asked, first: int = 
 
     `first` is the place of the first among all problems.
     """
-    room = model.spec.context - asked.max_tokens
-    if room < 1:
-        raise GenusError(f"max_tokens = {asked.max_tokens} leaves no room in a context of {model.spec.context}; lower it")
+    most = min(asked.max_tokens, model.spec.context // 2)
+    room = model.spec.context - most
     end = model.tokenizer.end_of_text
     prompts = [model.prompt_ids(problem.prompt) for problem in problems]
     requests = [
         Request(
             prompt=tuple(ids[-room:]),
-            max_tokens=asked.max_tokens,
+            max_tokens=most,
             sampling=asked.sampling(place),
             n=asked.samples,
             ends=frozenset(() if end is None else (end,)),
@@ -130,8 +189,9 @@ def judge(problems: Sequence[Problem], completions: Sequence[Sequence[str]], lim
     for problem, some in pairs:
         mine = [asdict(next(outcomes)) for _ in some]
         passed = sum(each["verdict"] == "passed" for each in mine)
-        row = {"task_id": problem.name, "prompt": problem.prompt, "completions": list(some), "outcomes": mine}
-        rows.append({**row, "samples": len(mine), "passed": passed})
+        row = {"place": problem.place, "task_id": problem.name, "prompt": problem.prompt}
+        counts = {"samples": len(mine), "passed": passed, "right": passed / len(mine)}
+        rows.append({**row, "completions": list(some), "outcomes": mine, **counts})
     return rows
 
 
@@ -144,7 +204,8 @@ def summary(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
             value, low, high, count = mean([pass_at_k(row["samples"], row["passed"], k) for row in rows], seed)
             figures[f"pass@{k}"] = {"value": value, "bootstrap": [low, high], "count": count}
     verdicts = Counter(outcome["verdict"] for row in rows for outcome in row["outcomes"])
-    return {"main": "pass@1", "figures": figures, "items": len(rows), "verdicts": dict(verdicts)}
+    cut = sum(bool(row.get("cut")) for row in rows)
+    return {"main": "pass@1", "figures": figures, "items": len(rows), "verdicts": dict(verdicts), "cut": cut}
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:

@@ -9,7 +9,7 @@ import torch
 
 from genus.core.errors import GenusError
 from genus.engine.model import load
-from genus.evaluate.incontext import stage
+from genus.evaluate.incontext import finding, stage
 from genus.evaluate.incontext.encoding import encode_pairs
 from genus.evaluate.incontext.finding import find_tasks
 from genus.evaluate.incontext.measuring import measure
@@ -143,7 +143,7 @@ def test_zero_examples_are_zero_shot(folder, data, tmp_path):
 def test_a_killed_evaluation_goes_on(folder, data, tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "_ITEMS", 3)
     straight = stage.evaluate_tasks(asked(folder, data, tmp_path / "straight", shots=1))
-    out, real, done = tmp_path / "killed", stage.measure, []
+    out, real, done = tmp_path / "killed", finding.measure, []
 
     def counted(model, task, prompts):
         done.append(task.name)
@@ -151,7 +151,7 @@ def test_a_killed_evaluation_goes_on(folder, data, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(model, task, prompts)
 
-    monkeypatch.setattr(stage, "measure", counted)
+    monkeypatch.setattr(finding, "measure", counted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             stage.evaluate_tasks(asked(folder, data, out, shots=1))
@@ -231,6 +231,8 @@ def test_what_is_wrong_is_said_before_the_model_loads(folder, data, tmp_path, mo
     ):
         with pytest.raises(GenusError, match=said):
             stage.evaluate_tasks(asked(folder, data, tmp_path / "out", "choices", **changes))
+    with pytest.raises(GenusError, match=r"holds no model; name the folder that has config.json"):
+        stage.evaluate_tasks(asked(data, data, tmp_path / "out", "choices"))
     assert not (tmp_path / "out").exists()
 
 

@@ -4,14 +4,18 @@ import gzip
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from genus.core.errors import GenusError
 from genus.engine.model import Model
 from genus.engine.sampling import Sampling
+from genus.evaluate.incontext import stage
+from genus.evaluate.incontext.stage import evaluate_tasks, table
 from genus.evaluate.programs.humaneval import STOPS, Asked, humaneval, judge, pass_at_k, read_problems, summary
 from genus.evaluate.programs.running import Limits, check_lock
+from genus.evaluate.recipe import Evaluate
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
@@ -135,8 +139,34 @@ def test_the_beginning_of_a_long_prompt_is_cut_and_counted(model, tmp_path):
     assert row["cut"] == len(ids) - (96 - 20)
     options = {"max_tokens": 20, "temperature": 0.2, "top_p": 0.95, "seed": 0, "stop": STOPS}
     assert row["completions"] == [model.generate(model.tokenizer.decode(ids[-76:]), **options)]
-    with pytest.raises(GenusError, match="leaves no room in a context of 96"):
-        humaneval(model, path, Asked(max_tokens=96))
+    (row,) = humaneval(model, path, Asked(limits=LIMITS))["rows"]
+    assert row["cut"] == len(ids) - 96 // 2
+
+
+@pytest.mark.usefixtures("_lock")
+def test_a_file_of_problems_is_a_task_that_goes_on_when_killed(model, tmp_path, monkeypatch):
+    model.save(tmp_path / "model")
+    small = [record(number, prompt=f"def add_{number}(x):\n") for number in range(5)]
+    files = write_records(tmp_path / "small.jsonl.gz", small), write_records(tmp_path / "text.jsonl", [{"text": "def f():"}])
+    asked = Evaluate(
+        model=tmp_path / "model", tasks=tuple(map(str, files)), out=tmp_path / "out", samples=2, temperature=0.9
+    )
+    monkeypatch.setattr(stage, "_ITEMS", 2)
+    results = evaluate_tasks(asked)
+    assert results["tasks"]["small"]["figures"]["pass@1"] == {"value": 0, "bootstrap": [0, 0], "count": 5}
+    assert [row[:2] for row in table(results)[1:]] == [("small", "pass@1"), ("text", "bits_per_byte")]
+    whole = (tmp_path / "out" / "small.jsonl").read_bytes().splitlines(True)
+    rows = [json.loads(line) for line in whole]
+    assert [row["place"] for row in rows] == [f"{files[0]}, line {number}" for number in range(1, 6)]
+    assert {len(row["completions"]) for row in rows} == {2}
+
+    (tmp_path / "out" / "small.jsonl").write_bytes(b"".join(whole[:2]) + whole[2][:9])  # killed in the middle of a line
+    assert evaluate_tasks(asked)["tasks"] == results["tasks"]
+    again = (tmp_path / "out" / "small.jsonl").read_bytes().splitlines(True)
+    assert again[:2] == whole[:2]
+    assert [json.loads(line)["completions"] for line in again] == [row["completions"] for row in rows]
+    with pytest.raises(GenusError, match=r"small was begun otherwise \(task.temperature"):
+        evaluate_tasks(replace(asked, temperature=0.5))
 
 
 def test_completions_are_drawn_as_in_the_paper():
