@@ -5,6 +5,7 @@ A task reads and writes files and gives a few numbers; what it gave is kept in a
 
 import atexit
 import json
+import logging
 import os
 import resource
 import time
@@ -135,7 +136,7 @@ def _daft(kind: str, address: str) -> Any:
                 import ray
 
                 # without the dashboard, whose processes take seconds of a core each to start
-                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
+                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
             daft.set_runner_ray(address=address or None)
         except ImportError as error:
             raise GenusError("runner ray needs Ray, which is not installed; run: pip install 'genus[ray]'") from error

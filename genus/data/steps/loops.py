@@ -285,6 +285,8 @@ def read_shapes(data: Any, classes: Any, totals: Any, lengths: Any, numbers: Any
     of the last one's. `totals` (classes, 2) counts the words of a class and their characters.
     """
     at, count, kind, length, number = 0, 0, 0, 0, np.uint64(0)
+    code: Any
+    of: Any
     while at <= len(data):
         code, size, of = 0, 1, 0  # as if a space followed the text
         if at < len(data):
@@ -325,7 +327,7 @@ def _slots(count: int) -> Any:
 
 
 @kernel
-def _find(number: Any, numbers: Any, slots: Any) -> int:
+def _find(number: Any, numbers: Any, slots: Any) -> Any:
     """The slot of a number: what is there is 0, or 1 more than a place in `numbers` that has the same."""
     slot = np.int64(number & np.uint64(len(slots) - 1))
     while slots[slot] and numbers[slots[slot] - 1] != number:
