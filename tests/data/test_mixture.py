@@ -288,5 +288,5 @@ def test_a_source_too_short_for_a_row_and_shards_of_one_stream_are_named(shards:
         open_rows(shards, tokens, 0, mix=MIX)
     root = shards.path.parent
     make_shards(ShardsRecipe(corpus=root / "corpus", tokenizer=root / "tokenizer", out=tmp_path / "one"))
-    with pytest.raises(GenusError, match="one does not tell sources apart, .* again with genus shards --by KEY"):
+    with pytest.raises(GenusError, match=r"one does not tell sources apart, .* again with genus shards --by KEY"):
         open_rows(open_shards(tmp_path / "one"), CONTEXT, 0, mix=MIX)
