@@ -1,7 +1,7 @@
 """The corpus stage's recipe: which sources, which steps, and where the work is done."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -99,6 +99,17 @@ class Corpus:
     def collections(self) -> Sequence[Source]:
         """All sources, by name."""
         return self.sources or (Source(name=Path(self.source).name or self.source, path=self.source),)
+
+    def rooted(self) -> "Corpus":
+        """With the paths that workers read from the root on: those of a cluster are in other folders."""
+        tasks, model = self.decontaminate.tasks, self.quality.model
+        words, judge = self.toxicity.words, self.toxicity.model
+        return replace(
+            self,
+            decontaminate=replace(self.decontaminate, tasks=tuple(path.absolute() for path in tasks)),
+            quality=replace(self.quality, model=model and model.absolute()),
+            toxicity=replace(self.toxicity, words=words and words.absolute(), model=judge and judge.absolute()),
+        )
 
     def opened(self, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         """The steps of one document among `names` that are to be done, ready."""

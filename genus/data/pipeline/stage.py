@@ -215,10 +215,10 @@ class Stage:
         if "paragraphs" in self.recipe.steps:
             known["repeated"] = self._repeated(facts, folder)
         if "quality" in self.recipe.steps:
-            known["quality"] = str(self.recipe.quality.model or self._quality(tasks, folder / "quality"))
+            known["quality"] = str(self.recipe.rooted().quality.model or self._quality(tasks, folder / "quality"))
         if "decontaminate" in self.recipe.steps:
             known["counts"] = self._counts(folder / "grams", tasks)
-        work = partial(_numbered, partial(finish_task, self.recipe, folder, known))
+        work = partial(_numbered, partial(finish_task, self.recipe.rooted(), folder, known))
         found = self._run(self._pass("finishing", work, _numbers(tasks)), folder / "done")
         return self._facts(folder, found)
 

@@ -38,6 +38,7 @@ corpus("--seed", "1")
 SPARES = (0, 2**18, 2**18, 2**17)  # bytes, each beyond what the start before left
 
 
+@pytest.mark.timeout(900)
 def test_a_full_disk_costs_nothing_that_was_done(tmp_path: Path) -> None:
     alone = ["unshare", "--user", "--map-root-user", "--mount"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:

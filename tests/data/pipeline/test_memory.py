@@ -29,6 +29,7 @@ print(make_corpus(replace(recipe, source=str(large), out=large.parent / "large-o
 LIMIT = 10 * 2**20
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="how much a process has is read from /proc")
 def test_four_times_as_much_text_as_memory(tmp_path: Path) -> None:
     texts = passages(4000)

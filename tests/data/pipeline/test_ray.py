@@ -84,26 +84,29 @@ def _end(pid: int) -> None:
         return
 
 
-def kill_one(parent: int, kind: str, done: Path) -> None:
-    """End a worker of a kind as soon as a task is done."""
+def kill_one(parent: int, kind: str, done: Path, process: subprocess.Popen[bytes]) -> None:
+    """End a worker of a kind as soon as a task of the process is done."""
     while not done.exists():
+        assert process.poll() is None, "it ended too soon"
         time.sleep(0.005)
     workers = [pid for pid, name in children(parent).items() if name.startswith(kind)]
     assert workers, f"no {kind} at work"
     os.kill(workers[0], signal.SIGKILL)
 
 
+@pytest.mark.timeout(900)
 def test_ray_gives_the_same_and_goes_on_when_a_worker_is_killed(cluster: tuple[str, int], tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "source", planted())
     values = {**read_recipe(recipe), "out": str(tmp_path / "native"), "partitions": PARTS}
     config = bind_stage("corpus", values, str(recipe))[1]
     expected = make_corpus(replace(config, runner=Runner(processes=1)))
     flags = ["--out", str(tmp_path / "ray"), "--partitions", str(PARTS), "--runner.kind", "ray", "--runner.processes", "2"]
+    flags += ["--decontaminate.tasks", "source/quiz.jsonl"]  # from the folder of the command, which is not its workers'
     command = [sys.executable, "-m", "genus.cli.main", "corpus", str(recipe), "--runner.address", cluster[0], *flags]
     with (tmp_path / "told").open("wb") as told:
         process = subprocess.Popen(command, env={**os.environ, **ALONE}, stdout=told, stderr=told, cwd=tmp_path)
-        kill_one(cluster[1], "ray::UDFActor", tmp_path / ".ray.work" / "read" / "done" / "00000.json")
-        assert process.wait(timeout=240) == 0, (tmp_path / "told").read_text()
+        kill_one(cluster[1], "ray::UDFActor", tmp_path / ".ray.work" / "read" / "done" / "00000.json", process)
+        assert process.wait(timeout=600) == 0, (tmp_path / "told").read_text()
     assert read_json(tmp_path / "ray" / "manifest.json")["dropped_sha256"] == expected["dropped_sha256"]
     kept = [
         {each.id: each.text for split in ("train", "validation") for each in documents(tmp_path / name, split)}

@@ -99,6 +99,7 @@ def finished(work: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in kept if path.suffix in (".json", ".npy", ".npz")}
 
 
+@pytest.mark.timeout(900)
 def test_killed_in_each_step(straight: tuple[Path, Path], tmp_path: Path) -> None:
     """One corpus, killed with -9 in every step in turn: what was done is not done again, and the outcome is the same."""
     out, work = tmp_path / "out", tmp_path / ".out.work"
