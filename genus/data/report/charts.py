@@ -44,7 +44,7 @@ def histogram(bins: Bins, title: str, curve: Callable[[float], float] | None = N
     if curve:
         points = " ".join(f"{_LEFT + wide * (n + 0.5):.1f},{_HEIGHT * (1 - curve(n / _UNIT)):.1f}" for n in range(_UNIT + 1))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{_CURVE}" stroke-width="1.5"/>')
-    step = _UNIT // _TICKS if unit else _DOUBLING * max(1, (last - first) // (_TICKS * _DOUBLING))
+    step = _UNIT // _TICKS if unit else _DOUBLING * max(1, -((first - last) // (_TICKS * _DOUBLING)))
     for n in range(-(-first // _DOUBLING) * _DOUBLING, last + 1, step):
         value = n / _UNIT if unit else 2 ** (n / _DOUBLING)
         at = f'x="{_LEFT + (n - first) * wide:.1f}" y="{_HEIGHT + 14}"'
