@@ -17,7 +17,7 @@ from genus.evaluate.incontext.prompts import Prompts
 from genus.evaluate.incontext.readers import read_records
 from genus.evaluate.incontext.summary import Row, summary
 from genus.evaluate.incontext.task import Task, known_tasks, read_task
-from genus.evaluate.programs.humaneval import Asked, Programs, is_problem
+from genus.evaluate.programs.humaneval import PROBLEM, Asked, Programs
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Ready", "find_tasks", "guess_task"]
@@ -110,13 +110,13 @@ def guess_task(path: Path, record: Record) -> Task:
             context = {} if "context" in values else {"context": "{context}"}
             completion = {} if "completion" in values else {"completion": " {answer|strip}"}
             return Task(name=path.stem, file=str(path.absolute()), **{**context, **completion, **values})  # type: ignore[arg-type]
-    forms = "; ".join(", ".join(names) for names in _OWN)
+    forms = "; ".join(", ".join(names) for names in (*_OWN, PROBLEM))
     raise GenusError(f"{record.place} has the fields {', '.join(record.fields)}; give it those of one of: {forms}")
 
 
 def _found(name: str, data: Path | None, shots: int, seed: int, asked: Asked) -> Iterator[Ready | Programs]:
     path = Path(name)
-    if path.suffix in _RECORDS and is_problem(read_records(path, "json")[0]):
+    if path.suffix in _RECORDS and read_records(path, "json")[0].fields.keys() >= set(PROBLEM):
         yield Programs.read(path, asked)
         return
     for task, folder in _named(name, data):

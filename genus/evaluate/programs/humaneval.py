@@ -24,12 +24,12 @@ from genus.evaluate.programs.running import Limits, check_lock, run_all
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = [
+    "PROBLEM",
     "STOPS",
     "Asked",
     "Problem",
     "Programs",
     "humaneval",
-    "is_problem",
     "judge",
     "pass_at_k",
     "read_problems",
@@ -37,15 +37,21 @@ __all__ = [
     "write",
 ]
 
-STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""What ends a function, as in the paper."""
+PROBLEM = ("task_id", "prompt", "entry_point", "test")
+"""The fields that a record has."""
+STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
+"""What ends a function: the paper's, and the end of a block of code, which models of chats write and no function has."""
 _TOGETHER = 64  # problems that are written before they are judged
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A function to write: `prompt` is its head, and `test` defines `check`, which takes it by its name."""
+    """A function to write: `prompt` is its head, and `test` defines `check`, which takes it by its name.
+
+    Blanks that end a prompt are not part of it but of what follows: many tokenizers have one token for a line break and an
+    indent, and a model that is shown the break alone takes it for the end of the code.
+    """
 
     name: str
     prompt: str
@@ -135,11 +141,6 @@ class Programs:
         return summary(rows, seed)
 
 
-def is_problem(record: Record) -> bool:
-    """Whether a record looks like one of HumanEval."""
-    return record.fields.keys() >= {"task_id", "prompt", "entry_point", "test"}
-
-
 def read_problems(path: Path) -> list[Problem]:
     """All problems of a .jsonl file, gzipped or not. Raises GenusError naming the line and the field."""
     problems = read_all(path, lambda record: [_problem(record)])
@@ -150,10 +151,12 @@ def read_problems(path: Path) -> list[Problem]:
 
 
 def _problem(record: Record) -> Problem:
-    name, prompt, entry_point, test = (record.text(field) for field in ("task_id", "prompt", "entry_point", "test"))
+    name, prompt, entry_point, test = map(record.text, PROBLEM)
     if not entry_point.isidentifier():
         raise record.wrong("entry_point", f"is {entry_point!r}; give the name of the function")
-    return Problem(name, prompt, entry_point, test, record.place, record.text("canonical_solution", "") or None)
+    stem = prompt.rstrip()
+    solution = record.text("canonical_solution", "")
+    return Problem(name, stem, entry_point, test, record.place, prompt[len(stem) :] + solution if solution else None)
 
 
 def write(model: Model, problems: Sequence[Problem], asked: Asked, first: int = 0) -> tuple[list[list[str]], list[int]]:

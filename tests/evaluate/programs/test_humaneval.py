@@ -98,11 +98,18 @@ def test_164_solutions_pass(tmp_path):
     assert found["verdicts"] == {"passed": 164}
 
 
+def test_blanks_that_end_a_prompt_are_part_of_what_follows(tmp_path):
+    (problem,) = read_problems(write_records(tmp_path / "one.jsonl", [record(1, prompt="def add_1(x):\n    ")]))
+    assert problem.prompt == "def add_1(x):"
+    assert problem.solution == "\n        return x + 1\n"
+    assert problem.program(problem.solution).startswith("def add_1(x):\n        return x + 1\n\ndef check(candidate):")
+
+
 @pytest.mark.usefixtures("_lock")
 def test_verdicts_are_counted_and_kept(tmp_path):
     problems = read_problems(write_records(tmp_path / "two.jsonl", [record(1), record(2)]))
-    right, wrong, cheat = "    return x + 1\n", "    return x\n", "    import sys; sys.exit(0)\n"
-    hostile = "    open('/etc/passwd')\n"
+    right, wrong, cheat = "\n    return x + 1\n", "\n    return x\n", "\n    import sys; sys.exit(0)\n"
+    hostile = "\n    open('/etc/passwd')\n"
     rows = judge(problems, [[right, wrong, right, cheat], [wrong, wrong, hostile, wrong]], LIMITS)
     verdicts = [[outcome["verdict"] for outcome in row["outcomes"]] for row in rows]
     assert verdicts == [["passed", "failed", "passed", "failed"], ["failed", "failed", "refused", "failed"]]
