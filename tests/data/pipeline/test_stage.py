@@ -85,7 +85,7 @@ def test_each_step_drops_what_was_planted(recipe: Corpus) -> None:
     assert not list(recipe.out.parent.glob(".*.work"))
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning", "ignore:subprocess:ResourceWarning")
 @pytest.mark.usefixtures("_collected")
 def test_parts_processes_and_order_change_nothing(recipe: Corpus, tmp_path: Path, records: list[dict[str, str]]) -> None:
     one = make_corpus(recipe)
@@ -188,7 +188,7 @@ def test_budgets_are_kept(recipe: Corpus, tmp_path: Path) -> None:
     assert manifest["dropped"] == {"budget: fr is full": 60 - len(left)}
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning", "ignore:subprocess:ResourceWarning")
 @pytest.mark.usefixtures("_collected")
 def test_an_error_in_a_process_is_told_and_what_was_done_stays(tmp_path: Path) -> None:
     def work(task: dict) -> dict:
