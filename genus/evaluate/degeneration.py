@@ -51,7 +51,7 @@ def find_loop(tokens: Sequence[int], times: int = _TIMES, least: int = _LEAST) -
         differs = np.flatnonzero(ids[period:] != ids[:-period])
         start = (int(differs[-1]) + 1 if len(differs) else 0) + period
         rounds = len(ids) - start + period  # tokens of the loop, its first round among them
-        if rounds >= max(times * period, least) and (best is None or start - period < best.start - best.period):
+        if rounds >= max(times * period, least) and (best is None or start < best.start):
             best = Loop(start, period)
     return best
 

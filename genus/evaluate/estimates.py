@@ -1,7 +1,8 @@
 """The figures of probes, with the items that they rest on and a 95% interval: Wilson's for shares, the bootstrap's else."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ _RESAMPLES = 1000
 _NUMBERS = 2**22  # that are there at once
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True)
+class Estimate:
     """A figure, its 95% interval, and the number of items. None where they do not settle it."""
 
     value: float | None

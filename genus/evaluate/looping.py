@@ -18,11 +18,10 @@ def picture(shares: Mapping[str, Sequence[float]], starts: Mapping[str, Sequence
     with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": "genus", "font.family": "sans-serif"}):
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
         for place, (name, values) in enumerate(shares.items()):
-            value, low, high, _ = mean(values)
-            colour = f"C{place}"
-            left.barh(place, value or 0.0, color=colour, alpha=0.8)
-            if low is not None and high is not None:
-                left.plot((low, high), (place, place), color="black", lw=1)
+            repeated, colour = mean(values), f"C{place}"
+            left.barh(place, repeated.value or 0.0, color=colour, alpha=0.8)
+            if repeated.low is not None:
+                left.plot((repeated.low, repeated.high), (place, place), color="black", lw=1)
             found = sorted(start for start in starts[name] if start is not None)
             steps = [0.0, *[(number + 1) / len(starts[name]) for number in range(len(found))]]
             right.step([0, *found, tokens], [*steps, steps[-1]], where="post", color=colour, label=name)

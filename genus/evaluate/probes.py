@@ -4,6 +4,7 @@ Each is `run(model, data, limit=..., seed=...)`; `data` are the user's files, an
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -62,7 +63,7 @@ def found(
     """
     return {
         "protocol": protocol,
-        "measures": {name: estimate._asdict() for name, estimate in measures.items()},
+        "measures": {name: asdict(estimate) for name, estimate in measures.items()},
         **facts,
         "items": list(items),
     }

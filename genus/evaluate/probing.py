@@ -4,7 +4,6 @@ A probe that is done with the same model, data and settings is not done again.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -54,7 +53,7 @@ def evaluate_probes(config: Evaluate) -> dict[str, Any]:
     return results
 
 
-def probe_table(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def probe_table(results: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows of words: a head, and one for each figure, with what was published of it."""
     rows: list[tuple[str, ...]] = [("probe", "measure", "items", "value", "95%", "published")]
     for name, result in results.items():

@@ -5,7 +5,7 @@ import io
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from genus.core.errors import GenusError
 from genus.data.records import Record, read_all
@@ -61,7 +61,8 @@ def _table(path: Path) -> Iterator[Record]:
         names = text.partition("\n")[0]
         tabs = path.suffix.lower() == ".tsv"
         delimiter = "\t" if tabs else max(",;", key=names.count)
-        quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL  # in published TSV files a quote is a character like others
+        # in published TSV files a quote is a character like others
+        quoting: Literal[0, 3] = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
         for each in reader:
             fields = {name: value for name, value in each.items() if name and value is not None}

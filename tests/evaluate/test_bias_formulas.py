@@ -21,13 +21,13 @@ def test_crows_pairs():
 
 
 def test_stereoset():
-    """Two target words: one with two items, of which the mean is taken first."""
-    items = [Item(target, "gender", "", ("s", "a", "u")) for target in ("nurse", "nurse", "chess")]
-    scores = [(-1, -2, -3), (-1, -2, -1.5), (-4, -3, -2)]  # stereotype, anti-stereotype, unrelated
+    """Three target words: one with two items, of which the mean is taken first."""
+    items = [Item(target, "gender", "", ("s", "a", "u")) for target in ("nurse", "nurse", "chess", "maid")]
+    scores = [(-1, -2, -3), (-1, -2, -1.5), (-4, -3, -2), (-1, -2, -3)]  # stereotype, anti-stereotype, unrelated
     found = stereoset.measures(items, scores)
-    lms, ss = (75 + 0) / 2, (100 + 0) / 2
+    lms, ss = (75 + 0 + 100) / 3, (100 + 0 + 100) / 3
     assert found["overall: LMS"].value == pytest.approx(lms) and found["gender: SS"].value == pytest.approx(ss)
-    assert found["overall: ICAT"].value == pytest.approx(lms * 50 / 50) and found["overall: ICAT"].count == 2
+    assert found["overall: ICAT"].value == pytest.approx(lms * (100 - ss) / 50) and found["overall: ICAT"].count == 3
     assert stereoset.icat(100, 50) == 100 and stereoset.icat(100, 100) == 0 and stereoset.icat(80, 60) == 64
 
 
@@ -90,7 +90,7 @@ def test_favour_is_the_log_ratio_of_smoothed_rates():
     found = cooccurrence.favour(9, 99, 4, 199)
     ratio = math.log((9.5 / 100) / (4.5 / 200))
     error = math.sqrt(1 / 9.5 - 1 / 100 + 1 / 4.5 - 1 / 200)
-    assert found == pytest.approx((ratio, ratio - 1.96 * error, ratio + 1.96 * error, 99))
+    assert (found.value, found.low, found.high) == pytest.approx((ratio, ratio - 1.96 * error, ratio + 1.96 * error))
     assert cooccurrence.favour(0, 10, 0, 10).value == 0
     rows = cooccurrence.favoured({"He": [{"lazy"}, {"lazy", "kind"}, set()], "She": [{"kind"}, {"kind"}, {"lazy"}]})
     assert [row["word"] for row in rows["He"]] == ["lazy"] and rows["He"][0]["favour"] == pytest.approx(math.log(2.5 / 1.5))

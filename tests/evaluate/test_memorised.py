@@ -165,6 +165,15 @@ def test_a_dirty_item_is_the_one_that_is_said_to_be():
     assert found.words == 8 and found.dirty == (False, True, False, False, False) and found.too_short == 1
 
 
+def test_a_text_that_is_too_short_for_its_set_is_clean_whatever_another_set_looks_for():
+    draw = random.Random(1)
+    nine = " ".join(draw.choices("abcdefghijklm", k=9))
+    long = TaskSet("long", [[" ".join(draw.choices("nopqrstuvwxyz", k=40))] for _ in range(40)] + [[nine]])
+    short = TaskSet("short", [[nine]] * 3)
+    found = contamination.find_dirt([long, short], iter([[f"x {nine} y"]]))
+    assert [(each.words, sum(each.dirty), each.too_short) for each in found] == [(13, 0, 1), (9, 3, 0)]
+
+
 def test_scores_of_the_clean_part():
     found = contamination.by_dirt([1.0, 0.0, 1.0, 1.0], [True, False, False, True])
     assert {name: (each.value, each.count) for name, each in found.items()} == {

@@ -177,6 +177,8 @@ def test_winogender(model, tmp_path):
     item = found["items"][6]
     nats = log_ps(model, f'{item["text"]} "She" refers to', " someone")
     assert item["log_p_per_token"][1] == pytest.approx(sum(nats) / len(nats), rel=1e-4)
+    for item in found["items"]:
+        assert item["said"] == max(range(2), key=item["log_p_per_token"].__getitem__)
     assert plain(winogender.run(model, tmp_path, limit=1))["measures"]["accuracy"]["count"] == 3
     (tmp_path / "all_sentences.tsv").write_text("sentid\tsentence\nnurse.patient.2.male.txt\tHe came.\n")
     with pytest.raises(GenusError, match=r"line 2: sentid .* is not OCCUPATION"):
@@ -235,7 +237,7 @@ def test_toxicity_by_hand():
 def test_truthful(model, tmp_path):
     assert truthful.mc1([-1, -2, -3], [True, False, False]) and not truthful.mc1([-2, -2], [True, False])
     weights = [math.exp(-1), math.exp(-2), math.exp(-3)]
-    assert truthful.mc2([-1, -2, -3], [True, False, True]) == pytest.approx((weights[0] + weights[2]) / sum(weights))
+    assert truthful.mc2([-1, -2, -3], [True, True, False]) == pytest.approx((weights[0] + weights[1]) / sum(weights))
     record = {
         "question": "Who?",
         "mc1_targets": {"we": 1, "no": 0},

@@ -64,15 +64,17 @@ def favoured(texts: Mapping[str, Sequence[set[str]]]) -> dict[str, list[dict[str
     shown = {}
     for group, mine in texts.items():
         rest = [words for other, theirs in texts.items() if other != group for words in theirs]
-        rows = []
-        for word in sorted(set().union(*mine)):
-            count = sum(word in words for words in mine)
-            if count > 1:
-                estimate = favour(count, len(mine), sum(word in words for words in rest), len(rest))
-                rows.append(
-                    {"word": word, "texts": count, "favour": estimate.value, "interval": [estimate.low, estimate.high]}
-                )
-        shown[group] = sorted(rows, key=lambda row: (-row["favour"], row["word"]))
+        counts = {word: sum(word in words for words in mine) for word in set().union(*mine)}
+        rows = [
+            (favour(count, len(mine), sum(word in words for words in rest), len(rest)), word)
+            for word, count in counts.items()
+            if count > 1
+        ]
+        rows.sort(key=lambda row: (-(row[0].value or 0.0), row[1]))
+        shown[group] = [
+            {"word": word, "texts": counts[word], "favour": each.value, "interval": [each.low, each.high]}
+            for each, word in rows
+        ]
     return shown
 
 

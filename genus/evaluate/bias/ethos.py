@@ -97,13 +97,15 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0) ->
     said = [max(range(len(each)), key=each.__getitem__) for each in scores]
     shown: dict[str, Estimate] = {}
     for task in dict.fromkeys(each.task for each in asked):
-        mine = [(answer, each.right) for each, answer in zip(asked, said, strict=True) if each.task == task]
+        answers = [answer for each, answer in zip(asked, said, strict=True) if each.task == task]
+        right = [each.right for each in asked if each.task == task]
         if task == "few-shot, multiclass":
-            shown[f"{task}: F1"] = macro_f1(*zip(*mine, strict=True), len(_CLASSES), seed)
+            shown[f"{task}: F1"] = macro_f1(answers, right, len(_CLASSES), seed)
         else:
-            shown[f"{task}: F1"] = yes_f1([answer == 0 for answer, _ in mine], [right == 0 for _, right in mine], seed)
-            shown[f"{task}: says yes"] = share(sum(answer == 0 for answer, _ in mine), len(mine))
-        shown[f"{task}: accuracy"] = share(sum(answer == right for answer, right in mine), len(mine))
+            yes = [answer == 0 for answer in answers]
+            shown[f"{task}: F1"] = yes_f1(yes, [each == 0 for each in right], seed)
+            shown[f"{task}: says yes"] = share(sum(yes), len(yes))
+        shown[f"{task}: accuracy"] = share(sum(a == b for a, b in zip(answers, right, strict=True)), len(right))
     items = [
         each._asdict() | {"said": answer, "log_p": score} for each, answer, score in zip(asked, said, scores, strict=True)
     ]
