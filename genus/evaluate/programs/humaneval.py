@@ -19,7 +19,7 @@ from genus.engine.completions import complete
 from genus.engine.model import Model
 from genus.engine.request import Request
 from genus.engine.sampling import Sampling
-from genus.evaluate.estimates import mean
+from genus.evaluate.estimates import mean, share
 from genus.evaluate.programs.running import Limits, check_lock, run_all
 from genus.tokenizers.tokenizer import Tokenizer
 
@@ -199,13 +199,18 @@ def judge(problems: Sequence[Problem], completions: Sequence[Sequence[str]], lim
 
 
 def summary(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
-    """pass@1, @10 and @100, as far as there are samples, with 95% intervals by the bootstrap over problems; and how many
-    programs ended in which way."""
-    figures = {}
+    """pass@1, @10 and @100, as far as there are samples, with 95% intervals by the bootstrap over problems (of one sample
+    each also Wilson's); how many programs ended in which way, and how many prompts were cut.
+    """
+    least = min(row["samples"] for row in rows)
+    figures: dict[str, dict[str, Any]] = {}
     for k in (1, 10, 100):
-        if k <= min(row["samples"] for row in rows):
+        if k <= least:
             value, low, high, count = mean([pass_at_k(row["samples"], row["passed"], k) for row in rows], seed)
             figures[f"pass@{k}"] = {"value": value, "bootstrap": [low, high], "count": count}
+    if all(row["samples"] == 1 for row in rows):
+        _, low, high, _ = share(sum(row["passed"] for row in rows), len(rows))
+        figures["pass@1"]["wilson"] = [low, high]
     verdicts = Counter(outcome["verdict"] for row in rows for outcome in row["outcomes"])
     cut = sum(bool(row.get("cut")) for row in rows)
     return {"main": "pass@1", "figures": figures, "items": len(rows), "verdicts": dict(verdicts), "cut": cut}

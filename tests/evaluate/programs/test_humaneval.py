@@ -94,7 +94,10 @@ def test_pass_at_k_of_too_few_samples_is_refused(samples, passed, k):
 def test_164_solutions_pass(tmp_path):
     problems = read_problems(write_records(tmp_path / "small.jsonl.gz", map(record, range(164))))
     found = summary(judge(problems, [[problem.solution] for problem in problems], LIMITS))
-    assert found["figures"] == {"pass@1": {"value": 1.0, "bootstrap": [1.0, 1.0], "count": 164}}
+    wilson = [164 / (164 + 1.959964**2), 1]
+    assert found["figures"] == {
+        "pass@1": {"value": 1, "bootstrap": [1, 1], "wilson": pytest.approx(wilson, rel=1e-6), "count": 164}
+    }
     assert found["verdicts"] == {"passed": 164}
 
 
