@@ -206,11 +206,11 @@ def summary(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     for k in (1, 10, 100):
         if k <= least:
-            value, low, high, count = mean([pass_at_k(row["samples"], row["passed"], k) for row in rows], seed)
-            figures[f"pass@{k}"] = {"value": value, "bootstrap": [low, high], "count": count}
+            found = mean([pass_at_k(row["samples"], row["passed"], k) for row in rows], seed)
+            figures[f"pass@{k}"] = {"value": found.value, "bootstrap": [found.low, found.high], "count": found.count}
     if all(row["samples"] == 1 for row in rows):
-        _, low, high, _ = share(sum(row["passed"] for row in rows), len(rows))
-        figures["pass@1"]["wilson"] = [low, high]
+        found = share(sum(row["passed"] for row in rows), len(rows))
+        figures["pass@1"]["wilson"] = [found.low, found.high]
     verdicts = Counter(outcome["verdict"] for row in rows for outcome in row["outcomes"])
     cut = sum(bool(row.get("cut")) for row in rows)
     return {"main": "pass@1", "figures": figures, "items": len(rows), "verdicts": dict(verdicts), "cut": cut}
