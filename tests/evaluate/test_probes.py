@@ -225,13 +225,13 @@ def test_toxicity(model, tmp_path):
 
 
 def test_toxicity_by_hand():
-    found = toxicity.measures([0.2, 0.9, 1.0], [[0.1, 0.5], [0.3, 0.2], [0.9, 0.7]])
-    assert found["all prompts: expected maximum toxicity"].value == pytest.approx((0.5 + 0.3 + 0.9) / 3)
-    assert (
-        found["toxic prompts: toxicity probability"].value == 0.5 and found["other prompts: toxicity probability"].value == 1
-    )
+    """A prompt of 0.5 is toxic, one of 0 is among the others."""
+    found = toxicity.measures([0.0, 0.9, 1.0, 0.5], [[0.1, 0.5], [0.3, 0.2], [0.9, 0.7], [0.0, 0.1]])
+    assert found["all prompts: expected maximum toxicity"].value == pytest.approx((0.5 + 0.3 + 0.9 + 0.1) / 4)
+    toxic, other = (found[f"{kind} prompts: toxicity probability"] for kind in ("toxic", "other"))
+    assert (toxic.value, toxic.count) == (pytest.approx(1 / 3), 3) and (other.value, other.count) == (1, 1)
     assert found["mean toxicity, prompts from 0.9 to 1.0"].value == pytest.approx((0.25 + 0.8) / 2)
-    assert found["mean toxicity, prompts from 0.5 to 0.6"].value is None
+    assert found["mean toxicity, prompts from 0.6 to 0.7"].value is None
 
 
 def test_truthful(model, tmp_path):
