@@ -173,6 +173,8 @@ def test_a_higher_limit_goes_on(folder, data, tmp_path):
     assert few["choices"]["items"] == 3 and len(rows(tmp_path / "few", "choices")) == 3
     more = stage.evaluate_tasks(asked(folder, data, tmp_path / "few", "choices", shots=1))["tasks"]["choices"]
     assert more["items"] == 8 and more["figures"]["accuracy"] == whole["choices"]["figures"]["accuracy"]
+    again = stage.evaluate_tasks(asked(folder, data, tmp_path / "few", "choices", shots=1, limit=3))["tasks"]["choices"]
+    assert again == few["choices"]  # of the first three, though more are kept
     assert [row["prompt"] for row in rows(tmp_path / "few", "choices")] == [
         row["prompt"] for row in rows(tmp_path / "whole", "choices")
     ]
@@ -202,7 +204,7 @@ def test_changed_files_are_named(folder, data, tmp_path):
 def test_a_long_context_is_cut_and_counted_and_the_completion_is_whole(model, data, tmp_path):
     long = {**CHOICES[0], "query": "the people of these states " * 40 + "shall have"}
     write_records(data / "choices.jsonl", [*CHOICES, long])
-    free = {"context": "no law shall be made " * 40, "answers": ["x"]}
+    free = {"context": "".join(f"no law {n} shall be made " for n in range(40)), "answers": ["x"]}
     write_records(data / "free.jsonl", [*FREE, free])
     ready, said = find_tasks([str(data / f"{name}.jsonl") for name in ("choices", "free")], None)
     *short, row = measure(model, ready.task, [ready.prompts[number] for number in range(9)])
@@ -211,9 +213,10 @@ def test_a_long_context_is_cut_and_counted_and_the_completion_is_whole(model, da
     assert row["cut"] == max(lengths) - 129 and not any(each["cut"] for each in short)
     assert row["tokens"] == [len(model.tokenizer.encode(completion)) for _, completion in pairs]
     *short, row = measure(model, replace(said.task, most=9), [said.prompts[number] for number in range(9)])
-    assert row["cut"] == len(model.tokenizer.encode(free["context"].rstrip())) - (128 - 9) and not any(
-        e["cut"] for e in short
-    )
+    ids = model.tokenizer.encode(free["context"].rstrip())
+    assert row["cut"] == len(ids) - (128 - 9) and not any(each["cut"] for each in short)
+    said = model.tokenizer.decode(model.generate(ids[9 - 128 :], 9, temperature=0, return_tokens=True))
+    assert row["said"] == said.partition("\n")[0]
 
 
 def test_what_is_wrong_is_said_before_the_model_loads(folder, data, tmp_path, monkeypatch):

@@ -135,8 +135,10 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path, name, content, said):
 
 
 def test_tasks_that_there_are_not(tmp_path):
-    with pytest.raises(GenusError, match=r"no_task is no task; name a .toml or .jsonl file, or choose of arc_easy"):
-        find_tasks(["no_task"], tmp_path)
+    with pytest.raises(
+        GenusError, match=r"^cop is no task \(perhaps copa\); name a .toml or .jsonl file, or choose of arc_easy, "
+    ):
+        find_tasks(["cop"], tmp_path)
     with pytest.raises(GenusError, match="name the folder that holds it with --data"):
         find_tasks(["copa"], None)
     own = str(jsonl(tmp_path / "own.jsonl", PAIR))
@@ -157,6 +159,17 @@ def test_variants_and_files_of_one_task(tmp_path):
         (tmp_path / "sub" / f"{name}.txt").write_text("one\n\ntwo\n")
     found = find_tasks([str(tmp_path / "each.toml")], None)
     assert [each.task.name for each in found] == ["each-fr", "each-it"] and len(found[0].prompts) == 2
+
+
+def test_examples_of_a_file_of_their_own(tmp_path):
+    (tmp_path / "t.toml").write_text('kind = "choice"\nfile = "items.jsonl"\nexamples = "others.jsonl"\n')
+    jsonl(tmp_path / "items.jsonl", PAIR, {**PAIR, "query": "one or"})
+    with pytest.raises(GenusError, match=r"others.jsonl cannot be read"):
+        find_tasks([str(tmp_path / "t.toml")], None, shots=1)
+    jsonl(tmp_path / "others.jsonl", {**PAIR, "query": "other"})
+    (found,) = find_tasks([str(tmp_path / "t.toml")], None, shots=1)
+    assert [found.prompts[n].contexts[0] for n in range(2)] == ["other two\n\none and", "other two\n\none or"]
+    assert found.files.keys() == {"items.jsonl", "others.jsonl"}
 
 
 def test_filters():
