@@ -62,12 +62,12 @@ def train_dpo(recipe: Dpo, restart: bool = False) -> Path:
     say(f"{len(learned):,} comparisons to learn from, {len(held_out):,} held out")
     loss = partial(_loss, network, recipe)
     prepare = partial(_prepare, device=device)
-    card = f"""# A model tuned by DPO
+    card = """# A model tuned by DPO
 
-Tuned from {recipe.model.name} on {len(learned):,} comparisons of answers by direct preference optimisation,
-beta {recipe.beta}.
+Tuned on comparisons of answers by direct preference optimisation.
 
-Made with Genus. It has learned what these labellers preferred, which is not what is true or good for everybody.
+Made with Genus. It has learned what those who compared them preferred, people or programs, which is not what is true or good
+for everybody.
 """
     tuned = Tuned(
         model=network,

@@ -40,8 +40,7 @@ def train_grpo(recipe: Grpo, restart: bool = False) -> Path:
     collector = _Collector(recipe, opened, reference)
     card = f"""# A model tuned by GRPO
 
-Tuned from {recipe.model.name} on {recipe.episodes:,} of its own answers to sums ({", ".join(recipe.kinds)}), which a program
-checked.
+Tuned on its own answers to sums ({", ".join(recipe.kinds)}), which a program checked.
 
 Made with Genus.
 """

@@ -364,7 +364,7 @@ def _write(recipe: Ppo, opened: Opened, collector: _Collector, folder: Path) -> 
         network = collector.model["average"]  # type: ignore[assignment]
     card = f"""# A model tuned by PPO{"-ptx" if recipe.ptx else ""}
 
-Tuned from {recipe.model.name} on {recipe.episodes:,} of its own answers to please the reward model {recipe.reward.name}.
+Tuned on its own answers to please a reward model.
 
 Made with Genus. It has learned what that reward model rewards, which is not what is true or good for everybody.
 """

@@ -22,6 +22,7 @@ from genus.data.encoding import encode_prompt
 from genus.data.examples import Example, Shuffled
 from genus.models.scorer import Scorer
 from genus.models.weights import save_scorer
+from genus.train.card import FIGURES
 from genus.train.loop import Scored
 from genus.train.machine import pick_device
 from genus.train.tuning import Opened, Tuned, fingerprint, open_start, tune
@@ -114,7 +115,7 @@ def _write(recipe: Reward, opened: Opened, scorer: Scorer, ranked: tuple[list[Ra
     save_scorer(folder, scorer, opened.family, ("reward",), {"pad": 1 if end == 0 else 0, "eos": end})
     opened.tokenizer.save(folder)
     write_json(folder / "gate.json", gate.as_dict())
-    (folder / "README.md").write_text(_card(recipe, gate, len(learned)), "utf-8")
+    (folder / "README.md").write_text(_card(gate, len(learned)), "utf-8")
     write_json(recipe.out / "gate.json", gate.as_dict())
     say(gate.told())
 
@@ -131,7 +132,7 @@ def _demonstrations(recipe: Reward, opened: Opened, learned: Sequence[Ranked]) -
     return found[:: max(1, len(found) // _DEMONSTRATIONS)]
 
 
-def _card(recipe: Reward, gate: Gate, count: int) -> str:
+def _card(gate: Gate, count: int) -> str:
     return f"""---
 library_name: genus
 tags: [reward-model]
@@ -139,8 +140,13 @@ tags: [reward-model]
 
 # A reward model
 
-Trained on {count:,} comparisons of answers, from {recipe.model.name}. It gives one number to a prompt with an answer, read
-at the token that ends the answer; the mean over demonstrations is 0. {gate.told()}.
+Trained on comparisons of answers. It gives one number to a prompt with an answer, read at the token that ends the answer;
+the mean over demonstrations is zero.
 
-Made with Genus. It has learned what these labellers preferred, which is not what is true or good for everybody.
+Made with Genus. It has learned what those who compared them preferred, people or programs, which is not what is true or good
+for everybody.
+
+{FIGURES[0]}
+{count:,} comparisons; {gate.told()}.
+{FIGURES[1]}
 """

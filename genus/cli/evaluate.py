@@ -34,6 +34,7 @@ def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Paramete
     genus evaluate models/smollm2 --tasks questions.jsonl --out runs/questions
     genus evaluate models/smollm2 --harness hellaswag --limit 100 --out runs/harness
     genus evaluate models/smollm2 --probes crows_pairs stereoset --data sets --out runs/bias
+    genus evaluate runs/demo --every-checkpoint --tasks copa --data tasks --corpus runs/demo/corpus --out runs/demo/growth
     ```
 
     The folder of tasks gets results.json, and NAME.jsonl with the prompt, the scores and the choice for each item. Tasks
@@ -46,6 +47,9 @@ def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Paramete
     """
     config = config if model is None else replace(config, model=model)
     chosen = [name for name in ("tasks", "harness", "probes") if getattr(config, name)]
+    if config.every_checkpoint:
+        _on_checkpoints(config)
+        return
     if config.corpus and not config.probes:  # which may be of its training text
         chosen.append("corpus")
     if config.model is None or len(chosen) != 1:
@@ -56,6 +60,20 @@ def evaluate(model: Path | None = None, /, *, config: Annotated[_Flags, Paramete
         on_corpus(config)
     else:
         _on_tasks(config)
+
+
+def _on_checkpoints(config: Evaluate) -> None:
+    from genus.cli.export import recipe_of
+    from genus.cli.tables import aligned
+    from genus.core.progress import say
+
+    if config.model is None or config.harness or config.probes or not (config.tasks or config.corpus):
+        raise GenusError("--every-checkpoint needs the folder of a run, and --tasks or --corpus or both")
+    recipe = recipe_of(config.model)
+    from genus.evaluate.growth import evaluate_growth, growth_table
+
+    print("\n".join(aligned(growth_table(evaluate_growth(config, recipe)))))
+    say(f"the curves: {config.out / 'growth.html'}")
 
 
 def _on_tasks(config: Evaluate) -> None:

@@ -1,12 +1,13 @@
 """`genus export`"""
 
 from pathlib import Path
+from typing import Any
 
 from genus.cli.main import bind_stage
 from genus.core.errors import GenusError
 from genus.core.recipe import read_recipe
 
-__all__ = ["export"]
+__all__ = ["export", "recipe_of"]
 
 
 def export(run: Path, /, *, step: int | None = None, out: Path | None = None) -> None:
@@ -28,8 +29,13 @@ def export(run: Path, /, *, step: int | None = None, out: Path | None = None) ->
     """
     from genus.train.export import export as write
 
+    write(recipe_of(run), step, out)
+
+
+def recipe_of(run: Path) -> Any:
+    """The resolved recipe of a run, wherever its folder lies now."""
     recipe = run / "recipe.toml"
     if not recipe.is_file():
         raise GenusError(f"{run} holds no run (it has no recipe.toml); name the folder that genus pretrain wrote into")
     values = {**read_recipe(recipe), "out": str(run)}
-    write(bind_stage("pretrain", values, str(recipe))[1], step, out)
+    return bind_stage("pretrain", values, str(recipe))[1]

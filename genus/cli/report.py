@@ -1,5 +1,6 @@
 """`genus report` and `genus report note`"""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,24 @@ from genus.evaluate.recipe import Report
 
 __all__ = ["note", "report"]
 
+_Folders = Annotated[tuple[Path, ...], Parameter(consume_multiple=True)]
 
-def report(recipe: Path | None = None, /, *, config: Annotated[Report, Parameter(name="*")]) -> None:
-    """Write one self-contained page about a run: text, tokenizer, loss curve, samples, scores, recipe, machine.
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(Report):
+    """Of folders several may follow a flag."""
+
+    evaluations: _Folders = ()
+    sizes: _Folders = ()
+
+
+def report(recipe: Path | None = None, /, *, config: Annotated[_Flags, Parameter(name="*")]) -> None:
+    """Write one self-contained page about a run: text, tokenizer, loss curve, samples, scores, recipe, machine; and fill in
+    the model cards of the run's model and of those tuned from it (docs/model-card.md).
 
     ```sh
     genus report --run runs/demo --out runs/demo/report.html
+    genus report --sizes runs/small-tasks runs/large-tasks --out sizes.html
     ```
 
     Parameters

@@ -202,18 +202,22 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fingerprint(path: Path, out: Path) -> str:
-    """The content of a file or folder in one number; `out`, what a run writes while it goes on, and reports, which say how
-    long it took, do not count."""
+    """The content of a file or folder in one number; `out`, what a run writes while it goes on, reports, which say how long
+    it took, and model cards, which reports fill in, do not count."""
     if path.is_file():
         return sha256(path)
     counted = [
         file
         for file in sorted(path.rglob("*"))
         if file.is_file() and file != out and not {"stages", "__pycache__"}.intersection(file.parts)
-        if not file.name.startswith((".", "report."))
+        if not file.name.startswith((".", "report.")) and not _is_card(file)
     ]
     lines = [f"{file.relative_to(path)} {_file_fingerprint(file)}" for file in counted]
     return sha256_of("\n".join(lines).encode()).hexdigest()
+
+
+def _is_card(file: Path) -> bool:
+    return file.name == "README.md" and (file.parent / "config.json").is_file()
 
 
 def _file_fingerprint(file: Path) -> str:

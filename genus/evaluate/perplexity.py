@@ -14,6 +14,7 @@ from genus.core.files import write_json
 from genus.core.progress import progress, say
 from genus.data.corpus import documents
 from genus.engine.model import Model, load
+from genus.evaluate.found import identity
 from genus.evaluate.recipe import Evaluate
 from genus.evaluate.references import references
 from genus.train.logbook import entry
@@ -28,7 +29,8 @@ def evaluate(config: Evaluate) -> dict[str, Any]:
     if config.model is None or config.corpus is None:
         raise GenusError("bits per byte are of a model and a corpus; name both")
     texts = [document.text for document in documents(config.corpus, "validation")]
-    result: dict[str, Any] = bits_per_byte(load(config.model), texts)
+    folder = config.model if (config.model / "config.json").is_file() else config.model / "model"
+    result: dict[str, Any] = {**bits_per_byte(load(folder), texts), "model": identity(folder)}
     say(f"held-out text: {result['bits_per_byte']:.3f} bits per byte, perplexity {result['perplexity']:.1f} per token")
     if config.references:
         training = (document.text for document in documents(config.corpus, "train"))
@@ -36,7 +38,7 @@ def evaluate(config: Evaluate) -> dict[str, Any]:
         say("on the same text: " + _sentence(result["references"]))
     write_json(config.out, result)
     told = f"{result['bits_per_byte']:.4f} bits per byte of {result['documents']:,} held-out documents, in {config.out.name}"
-    entry(config.model.resolve().parent, "evaluation", told)
+    entry(folder.resolve().parent, "evaluation", told)
     return result
 
 

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
-from genus.core.files import locked, read_json, sha256, write_json, write_text
+from genus.core.files import locked, read_json, write_json, write_text
 from genus.core.progress import say
 from genus.engine.model import load
+from genus.evaluate.found import identity
 from genus.evaluate.probes import PROBES, find_probe
 from genus.evaluate.published.tables import beside
 from genus.evaluate.recipe import Evaluate
 from genus.train.logbook import entry
 
 __all__ = ["evaluate_probes", "probe_table"]
-
-_TELLING = ("config.json", "tokenizer.json")
 
 
 def evaluate_probes(config: Evaluate) -> dict[str, Any]:
@@ -68,8 +67,7 @@ def probe_table(results: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def _settings(config: Evaluate, name: str, folder: Path) -> dict[str, Any]:
     """What a probe's result depends on, but for what its files hold."""
-    weights = [path for path in sorted(folder.iterdir()) if path.suffix == ".safetensors" or path.name in _TELLING]
-    found = {"model": {path.name: sha256(path) for path in weights}, "data": str(config.data), "limit": config.limit}
+    found = {"model": identity(folder), "data": str(config.data), "limit": config.limit}
     needs = {need: str(getattr(config, need)) for need in PROBES[name].needs}
     return {**found, **needs, "seed": config.seed, "genus": version("genus")}
 

@@ -34,15 +34,21 @@ class Evaluate:
     """Programs that are written for each problem; pass@10 needs 10."""
     temperature: float = 0.2
     """At which programs are drawn; many samples want more, such as 0.8."""
+    every_checkpoint: bool = False
+    """Ask the tasks, and the corpus where one is named, of each kept checkpoint of the run, and draw how the scores grow."""
     seed: int = 0
     """Draws examples, programs and intervals."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Describe a run on one page."""
+    """Describe a run on one page, and fill in its model cards; or set evaluations of several sizes side by side."""
 
-    run: Path
+    run: Path | None = None
     """Folder of the run, with corpus/, shards/ and evaluation.json in it."""
     out: Path
     """The HTML file to write."""
+    evaluations: tuple[Path, ...] = ()
+    """Folders of evaluations that lie outside the run."""
+    sizes: tuple[Path, ...] = ()
+    """In place of a run, folders of evaluations of models of several sizes: scores against parameters."""

@@ -9,8 +9,12 @@ from typing import Any
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_text
 from genus.core.progress import duration, say
+from genus.evaluate.card import cards
 from genus.evaluate.curves import curves
+from genus.evaluate.found import evaluations, figures_in
+from genus.evaluate.growth import growth_plot, size_plot
 from genus.evaluate.recipe import Report
+from genus.evaluate.scores import score_table
 from genus.train.energy import energy_text, read_energy
 from genus.train.journal import read_journal
 
@@ -40,7 +44,14 @@ $sections
 
 
 def report(config: Report) -> None:
-    """Write config.out from the run's files. Raises GenusError when the run has not begun."""
+    """Write config.out from the run's files, and fill in its model cards. Raises GenusError when the run has not begun."""
+    if (config.run is None) == (not config.sizes):
+        raise GenusError("name a run, or --sizes with the folders of evaluations; one of the two")
+    for folder in config.evaluations:
+        figures_in(folder)
+    if config.run is None:
+        _write_sizes(config)
+        return
     run = config.run
     facts = read_json(run / "run.json")
     records = read_journal(run / "metrics.jsonl")
@@ -51,9 +62,12 @@ def report(config: Report) -> None:
     shards = _optional(run / "shards" / "manifest.json")
     scores = _optional(run / "evaluation.json")
     recipe = (run / "recipe.toml").read_text("utf-8")
+    filled = cards(run, config.evaluations)
     source = str(corpus.get("source", "a text"))
     sections = [
         _section("On text that it has never seen", _scores(scores)),
+        _section("On tasks and probes", _evaluated(config, run)),
+        _section("How it grew", "".join(growth_plot(read_json(file)) for file in sorted(run.rglob("growth.json")))),
         _section("Learning", curves(read_journal(run / "metrics.jsonl", abandoned=True))),
         _section("What it writes", _samples(read_journal(run / "samples.jsonl"))),
         _section("Answers", _answers(_optional(run / "align/wins.json"), _optional(run / "align/reward/gate.json"))),
@@ -70,6 +84,25 @@ def report(config: Report) -> None:
         sections="\n".join(section for section in sections if section),
     )
     write_text(config.out, page)
+    for path, text in filled.items():
+        if not path.is_file() or path.read_text("utf-8") != text:
+            write_text(path, text)
+    say(f"{config.out}: open it in a browser")
+    say(f"model cards filled in: {', '.join(str(path) for path in filled) or 'none, no model is there'}")
+
+
+def _evaluated(config: Report, run: Path) -> str:
+    """What was measured of the run's model on tasks and probes, with a link to each one's items."""
+    model = run / "model"
+    there = (model / "config.json").is_file()
+    return score_table(evaluations(model, [run, *config.evaluations]), config.out) if there else ""
+
+
+def _write_sizes(config: Report) -> None:
+    curves, found = size_plot(config.sizes)
+    table = score_table([figure for _, figure in found], config.out, [name for name, _ in found])
+    summary = "Scores against parameters; shaded: 95% intervals."
+    write_text(config.out, _PAGE.substitute(title="Scores by size", summary=summary, sections=curves + table))
     say(f"{config.out}: open it in a browser")
 
 

@@ -15,8 +15,9 @@ from genus.train.recipe import Pretrain
 from genus.train.tune_recipe import Tuning
 from genus.train.tuning import Opened
 
-__all__ = ["model_card", "tuned_card"]
+__all__ = ["FIGURES", "model_card", "tuned_card"]
 
+FIGURES = ("<!-- genus:figures -->", "<!-- /genus:figures -->")  # genus report writes what lies between anew
 _CARD = """---
 library_name: genus
 pipeline_tag: text-generation
@@ -25,19 +26,21 @@ tags: [{family}]
 
 # A {title} model of {parameters:,} parameters
 
-Pretrained from random weights by next-token prediction on {documents:,} documents ({bytes:,} bytes, {tokens:,} tokens of
-a vocabulary of {vocab:,}). A base model: it goes on with a text as its training text would, and has learned neither to
-answer nor to decline. It repeats what that text says, true or not.
+Pretrained from random weights by next-token prediction. A base model: it goes on with a text as its training text would,
+and has learned neither to answer nor to decline. It repeats what that text says, true or not.
 
 Made with Genus. The folder opens in Genus, and in transformers {opens}.
 
+{begin}
 | | |
 | --- | --- |
+| text to learn from | {documents:,} documents, {bytes:,} bytes, {tokens:,} tokens of a vocabulary of {vocab:,} |
 | context | {context:,} tokens |
 | width, depth, heads | {width}, {depth}, {heads} |
 | corpus manifest, SHA-256 | {corpus} |
 | tokenizer, SHA-256 | {tokenizer} |
 | energy | {energy} |
+{end}
 
 ## Recipe
 
@@ -50,12 +53,13 @@ pipeline_tag: {task}
 tags: [{family}]
 ---
 
-# A tuned {title} model of {parameters:,} parameters
+# A tuned {title} model
 
 {what}
 
 Made with Genus. The folder opens in Genus, and in transformers {opens}.
 
+{begin}
 | | |
 | --- | --- |
 | started from | {start} |
@@ -63,6 +67,7 @@ Made with Genus. The folder opens in Genus, and in transformers {opens}.
 | tokenizer, SHA-256 | {tokenizer} |
 {notes}
 | energy | {energy} |
+{end}
 
 ## Recipe
 
@@ -91,6 +96,8 @@ def model_card(recipe: Pretrain, spec: DecoderSpec, family: Family, shards: dict
         corpus=shards["corpus_sha256"],
         tokenizer=shards["tokenizer_sha256"],
         energy=energy_text(read_energy(recipe.out)),
+        begin=FIGURES[0],
+        end=FIGURES[1],
         recipe=tomli_w.dumps(as_dict(recipe)),
     )
 
@@ -105,14 +112,13 @@ def _read(recipe: Pretrain, train: Mapping[str, Any]) -> dict[str, int]:
 
 def tuned_card(recipe: Tuning, opened: Opened, what: str, notes: Mapping[str, Any], task: str = "text-generation") -> str:
     """The card of a model that was tuned from another. `what` says what it does; `notes` are of its data."""
-    spec, family = opened.network.spec, opened.family
+    family = opened.family
     return _TUNED_CARD.format(
         task=task,
         family=family.model_type,
         title=family.title,
         what=what,
         opens=_AFTER if family.architecture == ARCHITECTURE else "as it is",
-        parameters=spec.parameters,
         start=recipe.model,
         digest=opened.digest,
         tokenizer=opened.tokenizer.sha256,
@@ -120,5 +126,7 @@ def tuned_card(recipe: Tuning, opened: Opened, what: str, notes: Mapping[str, An
             f"| {name} | {f'{value:,}' if isinstance(value, int) else value} |" for name, value in notes.items()
         ),
         energy=energy_text(read_energy(recipe.out)),
+        begin=FIGURES[0],
+        end=FIGURES[1],
         recipe=tomli_w.dumps(as_dict(recipe)),
     )

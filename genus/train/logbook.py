@@ -17,7 +17,7 @@ from typing import Any
 from genus.core.errors import GenusError, Stopped
 from genus.core.progress import duration, say
 
-__all__ = ["Logbook", "circumstances", "entry", "environment", "note", "quoted"]
+__all__ = ["Logbook", "circumstances", "entry", "environment", "last_end", "note", "quoted"]
 
 _NAME = "logbook.md"
 _ENTRY = re.compile(r"^(?:##|-) (\d{4}-\d\d-\d\dT\d\d:\d\dZ) (\w+)", re.MULTILINE)  # its time and its first word
@@ -100,6 +100,12 @@ def entry(folder: Path, kind: str, text: str) -> None:
     with contextlib.suppress(OSError):
         if (folder / _NAME).is_file():
             _append(folder / _NAME, _line(kind, text))
+
+
+def last_end(folder: Path) -> str:
+    """When the last start of the run in `folder` ended well, as its entry says; "" where it did not, or there is none."""
+    found = [(when, kind) for when, kind in _ENTRY.findall(_read(folder / _NAME)) if kind not in _ASIDE]
+    return found[-1][0] if found and found[-1][1] == "end" else ""
 
 
 def circumstances(machine: dict[str, Any]) -> list[str]:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from genus.core.errors import GenusError
-from genus.core.files import locked, read_json, sha256, write_json
+from genus.core.files import locked, read_json, write_json
 from genus.core.progress import progress, say
 from genus.core.recipe import differences
 from genus.engine.model import Model, load
+from genus.evaluate.found import identity
 from genus.evaluate.incontext.finding import Ready, find_tasks
 from genus.evaluate.incontext.summary import Row
 from genus.evaluate.programs.humaneval import Asked, Programs
 from genus.evaluate.recipe import Evaluate
+from genus.models.weights import read_spec
 from genus.tokenizers.tokenizer import Tokenizer
 from genus.train.logbook import entry
 
@@ -76,7 +78,7 @@ class _Stage:
         self.config, self.folder = config, folder
         self.file = config.out / "results.json"
         self.results: dict[str, Any] = read_json(self.file) if self.file.exists() else {"tasks": {}}
-        self.identity = _identity(folder)
+        self.identity = identity(folder)
         self._model: Model | None = None
 
     @property
@@ -98,7 +100,8 @@ class _Stage:
                 raise GenusError(f"{self.config.out}: {name} was begun otherwise ({changed}); name another --out")
         for each in tasks:
             known.setdefault(each.name, {"settings": self._settings(each)})
-        self.results |= {"model": str(self.config.model), "genus": version("genus")}
+        size = read_spec(self.folder)[0].parameters
+        self.results |= {"model": str(self.config.model), "parameters": size, "genus": version("genus")}
         write_json(self.file, self.results)
 
     def do(self, each: Ready | Programs) -> None:
@@ -127,14 +130,6 @@ class _Stage:
     def _settings(self, each: Ready | Programs) -> dict[str, Any]:
         """What the rows depend on. The limit is not among it: a higher one goes on."""
         return {**each.settings, "seed": self.config.seed, "model": self.identity}
-
-
-def _identity(folder: Path) -> dict[str, str]:
-    names = [path for path in sorted(folder.iterdir()) if path.suffix == ".safetensors" or path.name in _TELLING]
-    return {path.name: sha256(path) for path in names}
-
-
-_TELLING = ("config.json", "tokenizer.json")
 
 
 def _kept(path: Path) -> list[Row]:
