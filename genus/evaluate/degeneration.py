@@ -83,13 +83,14 @@ def measures(texts: Mapping[str, Sequence[Sequence[int]]], seed: int = 0) -> dic
 
 
 def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0, max_tokens: int = _TOKENS) -> dict[str, Any]:
-    """`data`: a file of prompts, a text on each line or JSONL with `prompt`."""
+    """`data`: a file of prompts, a text a line or JSONL with `prompt`. Texts end at `max_tokens`, or with the context."""
     prompts = [each.text for each in chosen(read_prompts(data), limit, seed)]
     ids = [model.prompt_ids(prompt) for prompt in prompts]
+    room = min(max_tokens, model.spec.context - max(map(len, ids)))  # a prompt that fills the context is refused below
     texts: dict[str, list[list[int]]] = {}
     for name, setting in SETTINGS.items():
         sampling = Sampling(**setting, seed=seed)
-        texts[name] = [many[0] for many in continuations(model, ids, sampling, max_tokens, title=name)]
+        texts[name] = [many[0] for many in continuations(model, ids, sampling, max(1, room), title=name)]
     loops = {name: [find_loop(text) for text in mine] for name, mine in texts.items()}
     items = [
         {
@@ -104,7 +105,7 @@ def run(model: Model, data: Path, *, limit: int | None = None, seed: int = 0, ma
     ]
     shares = {name: [repeated(text, 4) for text in mine] for name, mine in texts.items()}
     starts = {name: [loop.start if loop else None for loop in mine] for name, mine in loops.items()}
-    return found(_PROTOCOL, measures(texts, seed), items, figure=picture(shares, starts, max_tokens))
+    return found(_PROTOCOL, measures(texts, seed), items, figure=picture(shares, starts, room), most_tokens=room)
 
 
 def _grams(tokens: Sequence[int], n: int) -> list[tuple[int, ...]]:

@@ -314,4 +314,10 @@ def test_degeneration(model, tmp_path):
     (tmp_path / "p.txt").write_text("we the people\nlaw\n\n")
     found = degeneration.run(model, tmp_path / "p.txt", max_tokens=40)
     assert found["figure"].startswith("<svg") and "greedy" in found["figure"]
-    assert len(plain(found)["items"]) == 2 * len(degeneration.SETTINGS)
+    assert len(plain(found)["items"]) == 2 * len(degeneration.SETTINGS) and found["most_tokens"] == 40
+
+
+def test_texts_end_with_the_context(tmp_path):
+    (tmp_path / "p.txt").write_text("we the people of these states\n")
+    found = degeneration.run(tiny_model(context=32), tmp_path / "p.txt")
+    assert 1 < found["most_tokens"] < 32 and max(item["tokens"] for item in found["items"]) == found["most_tokens"]
