@@ -30,7 +30,7 @@ def picture(shares: Mapping[str, Sequence[float]], starts: Mapping[str, Sequence
         left.set_xlabel("repeated 4-grams, share of a text's")
         right.set_xlabel("tokens written")
         right.set_ylabel("texts in a loop")
-        right.set_ylim(0, 1)
+        right.set_ylim(0, 1.02)
         for axis in (left, right):
             axis.grid(alpha=0.3)
         file = io.StringIO()
