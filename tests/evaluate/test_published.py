@@ -51,6 +51,12 @@ def test_reasons_for_a_gap():
     ]
 
 
+def test_shots_that_the_measure_names_are_no_gap():
+    """ETHOS's measures say zero-shot, one-shot and few-shot."""
+    (row,) = beside("ethos", {"one-shot: F1": 0.5}, Asking(prompt="after arXiv 2103.12407", scoring="the likelier answer"))
+    assert row["published"][0]["gaps"] == ["scoring: the likelier answer here, the text that the model writes published"]
+
+
 def test_own_figures_stand_beside_published_ones():
     rows = beside("winogender", {"accuracy": 0.5, "same answer": 0.9}, Asking(shots=0))
     assert [row["measure"] for row in rows] == ["accuracy"] and rows[0]["own"] == 0.5

@@ -45,8 +45,8 @@ def published(task: str = "") -> list[Table]:
 def gaps(own: Asking, table: Table) -> list[str]:
     """The reasons that can be told why one's own figure is not the paper's, in words."""
     theirs, reasons = table.asking, []
-    if theirs.shots is None:
-        reasons.append(f"shots: {_said(own.shots)} here, not one number in the paper")
+    if theirs.shots is None and own.shots is not None:
+        reasons.append(f"shots: {own.shots} here, not one number in the paper")
     elif own.shots != theirs.shots:
         reasons.append(f"shots: {_said(own.shots)} here, {theirs.shots} published")
     for name, mine, other in (("prompt", own.prompt, theirs.prompt), ("scoring", own.scoring, theirs.scoring)):
