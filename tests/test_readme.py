@@ -54,7 +54,7 @@ def test_command(line):
 
 def parse(arguments: list[str]) -> None:
     """As the command line does, short of the work."""
-    app = cli.make_app()
+    app = cli.make_app(described=arguments[:1])
     if len(arguments) > 1 and arguments[1].endswith(".toml"):
         recipe = arguments.pop(1)
         app.config = (cli.Dict({arguments[0]: read_recipe(ROOT / recipe)}, source=recipe),)
