@@ -125,6 +125,9 @@ def _run(arguments: Sequence[str]) -> int:
 def _dispatch(arguments: list[str]) -> None:
     app = make_app(described=arguments[:1])
     app.config = (_check_types,)
+    own = _OWN.get(arguments[0], ()) if len(arguments) > 1 else ()
+    if own and arguments[1] not in own and (near := difflib.get_close_matches(arguments[1], own, 1, cutoff=0.7)):
+        raise CycloptsError(msg=f"{arguments[1]} is no command of {arguments[0]}. Did you mean {near[0]}?")
     if len(arguments) > 1 and arguments[0] in STAGES and arguments[1].endswith(".toml"):
         stage, recipe = arguments[0], arguments.pop(1)
         values = read_recipe(Path(recipe))

@@ -50,6 +50,7 @@ def test_help_of_a_stage_has_an_example_and_loads_no_torch(stage):
 @pytest.mark.parametrize("arguments, expected", [
     (("pretrain", "--optim.lrr", "1"), ("--optim.lrr", "Did you mean --optim.lr?")),
     (("pretrian",), ("pretrian", 'Did you mean "pretrain"?')),
+    (("corpus", "explian", "x"), ("explian", "Did you mean explain?")),
     (("pretrain", "--shards", "s", "--out", "o", "--precision", "fp8"), ("--precision", '"auto", "fp32", "bf16"')),
     (("pretrain", "--shards", "s", "--out", "o", "--optim.lr", "fast"), ("--optim.lr", "fast")),
     (("pretrain", "--out", "o"), ("--shards",)),

@@ -70,6 +70,8 @@ def collect(stage: "Stage", facts: "Facts", dropped: Any, manifest: Mapping[str,
 
 def read_report(corpus: Path) -> dict[str, Any]:
     """report.json of a corpus folder. Raises GenusError where there is none."""
+    if not (corpus / "report.json").exists():
+        raise GenusError(f"{corpus} is no corpus with a report; make one with: genus corpus --out {corpus}")
     report = read_json(corpus / "report.json")
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise GenusError(f"{corpus} has no report of format {FORMAT}; make it again with: genus corpus")

@@ -108,7 +108,7 @@ def test_an_unknown_document_has_near_ones(out: Path) -> None:
 
 
 def test_a_folder_without_a_report_or_damaged_is_named(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(GenusError, match=r"report\.json is missing"):
+    with pytest.raises(GenusError, match="is no corpus with a report; make one with: genus corpus"):
         fates(tmp_path, "a")
     for name in ("report.json", "manifest.json"):
         (tmp_path / name).write_text((out / name).read_text())
