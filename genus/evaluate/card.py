@@ -34,7 +34,7 @@ is used for.
 
 ## Limits
 
-The model knows its training text and nothing after it or beside it. It can be wrong, and it can repeat what is false,
+The model knows its training text and nothing after it or beside it. It can be wrong, and it can pass on what is false,
 private or hurtful in that text. What the figures above do not name was not measured; a probe that finds nothing shows no
 safety.
 
