@@ -14,10 +14,22 @@ from genus.data.steps.budgets import over_budget
 from genus.data.steps.exact import drop_same_ids, drop_same_texts
 from genus.data.steps.fuzzy import Candidates, Fuzzy, Shingles, candidates, settle, shingles
 
-__all__ = ["HELD", "Facts", "Gone", "beyond_budgets", "near_copies", "same_ids", "same_texts", "sets_task"]
+__all__ = [
+    "HELD",
+    "HELD_PARAGRAPHS",
+    "Facts",
+    "Gone",
+    "beyond_budgets",
+    "near_copies",
+    "same_ids",
+    "same_texts",
+    "sets_task",
+]
 
 HELD = 2**22
 """Documents whose numbers are in memory at once, some 100 bytes each."""
+HELD_PARAGRAPHS = HELD // 4
+"""Paragraphs of which the same is true, some 150 bytes each."""
 Places = NDArray[np.int64]
 
 

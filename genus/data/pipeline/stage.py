@@ -21,6 +21,7 @@ from genus.data.holdout import Facts as Known
 from genus.data.holdout import Rule, TooLittle, choose
 from genus.data.pipeline.finishing import count_task, evaluation_grams, finish_task, finishes, texts_of
 from genus.data.pipeline.overall import (
+    HELD_PARAGRAPHS,
     Facts,
     Gone,
     beyond_budgets,
@@ -227,7 +228,8 @@ class Stage:
         paths = [folder / f"repeated-{name}.npy" for name in Repeated._fields]
 
         def find() -> None:
-            found = repeated(_Paragraphs(facts), self.recipe.paragraphs, facts.pieces)
+            tables = _Paragraphs(facts)
+            found = repeated(tables, self.recipe.paragraphs, tables.pieces)
             for path, array in zip(paths, found, strict=True):
                 write_array(path, array)
 
@@ -302,9 +304,20 @@ class _Paragraphs:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
 
+    @property
+    def pieces(self) -> int:
+        """In how many pieces work on all of them fits memory: a document may have many."""
+        from pyarrow.parquet import read_metadata
+
+        rows = sum(read_metadata(self._path(name)).num_rows for name in self.facts.names)
+        return rows // HELD_PARAGRAPHS + 1
+
+    def _path(self, name: str) -> Path:
+        return self.facts.folder / f"paragraphs-{name}.parquet"
+
     def __iter__(self) -> Iterator[Any]:
         for name in self.facts.names:
-            table = read_table(self.facts.folder / f"paragraphs-{name}.parquet")
+            table = read_table(self._path(name))
             left = ~self.facts.gone[self.facts.of(name)]
             yield table.filter(_mask(left[table["row"].to_numpy()]))
 

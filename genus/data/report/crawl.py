@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from genus.core.errors import GenusError
-from genus.data.pipeline.overall import HELD
+from genus.data.pipeline.overall import HELD, HELD_PARAGRAPHS
 
 __all__ = ["Crawl", "Needed", "Outlook", "outlook"]
 
 _FEWEST, _SHORTEST = 1_000, 10.0  # documents and seconds of a sample
 _CHOSEN = 140  # bytes of memory for each document that stays while some are held out, all of one day: by tracemalloc
-# These go through the numbers of all documents once for each HELD of them.
-_SWEEPS = ("ids", "exact", "fuzzy", "shared paragraphs")
+# These go through the numbers of all documents once for each so many of them; of paragraphs there is about one a document.
+_SWEEPS = {"ids": HELD, "exact": HELD, "fuzzy": HELD, "shared paragraphs": HELD_PARAGRAPHS}
 _BRIEF = 1.0  # seconds: a shorter pass of a sample is mostly its start
 
 
@@ -80,8 +80,7 @@ def outlook(report: Mapping[str, Any], crawl: Crawl) -> Outlook:
         raise GenusError(f"bytes {crawl.bytes:,.0f} are fewer than the sample's {stored:,}; give those of the whole crawl")
     times = crawl.bytes / stored
     documents = first[0] * times
-    sweeps = documents / crawl.corpora / HELD + 1
-    passes = [_needed(each, times, sweeps, crawl) for each in made["passes"]]
+    passes = [_needed(each, times, documents, crawl) for each in made["passes"]]
     memory = (_CHOSEN * last[0] + 2 * made["dropped_bytes"]) * times / crawl.corpora
     disk = (made["work_bytes"] + made["out_bytes"]) * times
     hours = sum(each.hours for each in passes)
@@ -105,12 +104,13 @@ def _seconds(told: Mapping[str, Any]) -> float:
     return float(max(told["seconds"], told["cpu"]))
 
 
-def _needed(told: Mapping[str, Any], times: float, sweeps: float, crawl: Crawl) -> Needed:
+def _needed(told: Mapping[str, Any], times: float, documents: float, crawl: Crawl) -> Needed:
     core_hours = _seconds(told) * times / 3600
     if told["tasks"]:
         return Needed(told["name"], core_hours, core_hours / (crawl.machines * crawl.cores), "with the bytes; all cores")
     grows = "with the documents; one process for a corpus"
     if told["name"] in _SWEEPS:
+        sweeps = documents / crawl.corpora / _SWEEPS[told["name"]] + 1
         core_hours *= sweeps
         grows = f"with the documents, {sweeps:,.1f} times; one process for a corpus"
     # The corpora are made one after another, or a machine each.
