@@ -26,7 +26,7 @@ taken = int(re.search(r"VmData:\\s*(\\d+) kB", Path("/proc/self/status").read_te
 resource.setrlimit(resource.RLIMIT_DATA, (taken + limit, taken + limit))
 print(make_corpus(replace(recipe, source=str(large), out=large.parent / "large-out"))["splits"]["train"]["documents"])
 """
-LIMIT = 10 * 2**20
+LIMIT = 20 * 2**20
 
 
 @pytest.mark.timeout(900)
