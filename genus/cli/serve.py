@@ -21,6 +21,7 @@ def serve(*models: Path, chosen: Annotated[Chosen, Parameter(name="*")] = _USUAL
     genus serve runs/demo/model
     genus serve runs/ --runs runs/ --port 8080
     genus serve my-models/ --weights int8 --memory 8
+    genus serve runs/demo/model --index my-index
     genus serve --keys keys.txt --new-key anna
     genus serve runs/demo/model --keys keys.txt --host 0.0.0.0
     genus serve runs/demo/model --engine vllm --vllm ~/vllm/bin/python --memory 4
@@ -29,7 +30,7 @@ def serve(*models: Path, chosen: Annotated[Chosen, Parameter(name="*")] = _USUAL
     Parameters
     ----------
     models
-        Model folders, or folders of them.
+        Model folders, or folders of them; with --index none is needed.
     """
     from genus.core.errors import GenusError
     from genus.serve.keys import add_key, new_key
@@ -41,7 +42,7 @@ def serve(*models: Path, chosen: Annotated[Chosen, Parameter(name="*")] = _USUAL
         add_key(chosen.keys, chosen.new_key, key)
         print(key)
         return
-    if not models:
+    if not models and chosen.index is None:
         raise GenusError("no model was named; try genus serve runs/demo/model")
     if chosen.ray is not None:
         _write_ray_file(chosen.ray, models, chosen)

@@ -8,7 +8,7 @@ from genus.retrieve.filters import Filter
 from genus.retrieve.fuse import fused
 from genus.retrieve.passage import Hit
 
-__all__ = ["By", "Search"]
+__all__ = ["By", "Search", "open_search"]
 
 By = Literal["words", "meaning", "both"]
 _POOL = 100  # of each search, before both are fused
@@ -30,3 +30,12 @@ class Search:
         if by != "words":
             lists.append(self.corpus.near(self.encoder.encode([query])[0], pool, where))
         return lists[0][:count] if len(lists) == 1 else fused(lists)[:count]
+
+
+def open_search(place: str) -> Search:
+    """Search of an index: a folder, or a URL. Raises GenusError where it, or the encoder it was made with, is not there."""
+    from genus.retrieve.encoding import open_encoder
+    from genus.retrieve.opening import open_corpus
+
+    corpus = open_corpus(place)
+    return Search(corpus, open_encoder(str(corpus.encoder["name"])))

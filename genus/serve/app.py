@@ -18,7 +18,16 @@ from genus.serve.errors import ApiError
 from genus.serve.guard import error_response
 from genus.serve.models import Served
 from genus.serve.runs import Runs
-from genus.serve.schema import CandidatesBody, ChatBody, CompletionBody, DetokenizeBody, EmbeddingBody, TokenizeBody
+from genus.serve.schema import (
+    CandidatesBody,
+    ChatBody,
+    CompletionBody,
+    DetokenizeBody,
+    EmbeddingBody,
+    SearchBody,
+    TokenizeBody,
+)
+from genus.serve.search import search
 from genus.serve.site import Site
 from genus.serve.state import State
 
@@ -53,6 +62,7 @@ def _posts(state: State) -> list[_Post]:
         ("/v1/completions", CompletionBody, lambda http, body: completions(http, state, body)),
         ("/v1/chat/completions", ChatBody, lambda http, body: chat(http, state, body)),
         ("/v1/embeddings", EmbeddingBody, lambda http, body: embeddings.embeddings(http, state, body)),
+        ("/v1/search", SearchBody, lambda http, body: search(http, state, body)),
         ("/v1/candidates", CandidatesBody, lambda http, body: tokens.candidates(http, state, body)),
         ("/v1/tokenize", TokenizeBody, lambda _, body: tokens.tokenize(state, body)),
         ("/v1/detokenize", DetokenizeBody, lambda _, body: tokens.detokenize(state, body)),

@@ -20,6 +20,8 @@ class Chosen:
     With vLLM fp32 or bf16, its --dtype."""
     runs: Path | None = None
     """A run, or a folder of runs, whose curves, samples and logbooks the pages show."""
+    index: str | None = None
+    """An index of passages, for /v1/search: a folder that `genus index` made, or the URL of a Milvus server."""
     feedback: str | None = None
     """A feedback store (a file, or a postgresql:// URL): its tasks can be ranked, and the playground gets thumbs."""
     labeller: str | None = None

@@ -35,6 +35,9 @@ class Measures:
             "genus:request_success", "Choices that ended, by why.", ("model_name", "finished_reason"), **own
         )
         self.aborted = Counter("genus:request_aborted", "Requests that their client left.", **model)
+        self.searched = Histogram(
+            "genus:search_latency_seconds", "From a search to its passages.", ("by",), buckets=_SECONDS, **own
+        )
         self.refused = Counter("genus:request_refused", "Requests turned away because the queue was full.", **own)
 
     def text(self, engines: Mapping[str, Mapping[str, float]]) -> bytes:

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from genus.core.errors import GenusError
 from genus.engine.grammar import Grammar
 from genus.engine.sampling import Sampling
+from genus.retrieve.search import By
 from genus.serve.errors import ApiError
 
 __all__ = [
     "CandidatesBody", "ChatBody", "CompletionBody", "DetokenizeBody", "EmbeddingBody", "Prompt", "SamplingBody",
-    "TokenizeBody", "sampling_of",
+    "SearchBody", "TokenizeBody", "sampling_of",
 ]  # fmt: skip
 
 _MOST_CHOICES = 128
@@ -118,6 +119,15 @@ class DetokenizeBody(_Body):
     """POST /detokenize."""
 
     tokens: list[int]
+
+
+class SearchBody(_Body):
+    """POST /v1/search. Conditions are checked by serve.search, which names the one that is wrong."""
+
+    query: Annotated[str, Field(min_length=1, max_length=10_000)]
+    count: Annotated[int, Field(ge=1, le=1000)] | None = None
+    by: By | None = None
+    where: dict[str, Any] | None = None
 
 
 def sampling_of(body: SamplingBody, vocab: int, grammar: Grammar | None = None, stop: tuple[str, ...] = ()) -> Sampling:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from genus.core.errors import GenusError
 from genus.core.memory import available_memory
 from genus.core.progress import say
+from genus.retrieve.search import open_search
 from genus.serve.app import make_app
 from genus.serve.chosen import Chosen
 from genus.serve.guard import Guard
@@ -40,16 +41,18 @@ def start(folders: Sequence[Path], chosen: Chosen) -> None:
     """Serve until told to stop. Raises GenusError before anything listens when the choice cannot work."""
     settings, access = _settings(chosen), access_of(chosen)
     served, make, room = _vllm(folders, chosen, settings) if chosen.engine == "vllm" else _own(folders, chosen)
+    search = None if chosen.index is None else open_search(chosen.index)
     for each in served:
         if warning := template_warning(each.folder, each.tokenizer):  # a damaged tokenizer is better found now, too
             say(warning)
-    asyncio.run(_run(chosen, settings, access, Models(served, make, room), _desk(chosen)))
+    state = State(Models(served, make, room), settings, Measures(), search)
+    asyncio.run(_run(chosen, access, state, _desk(chosen)))
 
 
 def start_desk(feedback: "Feedback", chosen: Chosen, access: _Access) -> None:
     """Serve labellers alone, without a model, until told to stop."""
     models = Models([], lambda each: EngineProcess(each.folder, chosen.weights))
-    asyncio.run(_run(chosen, _settings(chosen), access, models, _desk(chosen, feedback)))
+    asyncio.run(_run(chosen, access, State(models, _settings(chosen), Measures()), _desk(chosen, feedback)))
 
 
 def _settings(chosen: Chosen) -> Settings:
@@ -95,24 +98,24 @@ def _desk(chosen: Chosen, feedback: "Feedback | None" = None) -> "Desk | None":
     return Desk(opened, None if named else chosen.labeller or login_name())
 
 
-async def _run(chosen: Chosen, settings: Settings, access: _Access, models: Models, desk: "Desk | None") -> None:
+async def _run(chosen: Chosen, access: _Access, state: State, desk: "Desk | None") -> None:
     keys, shown = access
-    state = State(models, settings, Measures())
     site = Site()
     app = make_app(state, site, Runs(() if chosen.runs is None else (chosen.runs,)), desk)
     hosts = {"localhost", "127.0.0.1", "::1"} if chosen.host in _HERE else None
-    guarded = Guard(app, settings, keys, public=site.files, origins=chosen.origin, hosts=hosts)
+    guarded = Guard(app, state.settings, keys, public=site.files, origins=chosen.origin, hosts=hosts)
     opened = bind(chosen.host, chosen.port)
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     url = f"http://{host}:{opened.getsockname()[1]}/"
+    alone = "labellers" if desk else "searches"
     # the key comes last in the address: the page takes it away
-    marks = [*([] if models.served else ["/rank"]), *([f"key={shown}"] if shown else [])]
-    say(f"serving {', '.join(models.served) or 'labellers'} at {url}" + (f"#{'&'.join(marks)}" if marks else ""))
+    marks = [*([] if state.models.served or desk is None else ["/rank"]), *([f"key={shown}"] if shown else [])]
+    say(f"serving {', '.join(state.models.served) or alone} at {url}" + (f"#{'&'.join(marks)}" if marks else ""))
     if shown:
         say(f"the key of this start: {shown}")
     if not site.built:
         say("the pages were not built on installation; the API works (make pages builds them)")
-    await serve(guarded, state, opened, next(iter(models.served), None))
+    await serve(guarded, state, opened, next(iter(state.models.served), None))
 
 
 def access_of(chosen: Chosen) -> _Access:

@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from genus.engine.request import Event, Request
+from genus.retrieve.search import Search
 from genus.serve.errors import ApiError
 from genus.serve.measures import Measures
 from genus.serve.models import Models, Served
 from genus.serve.process import Engine, Job
 
 __all__ = ["Opened", "Settings", "State"]
+
+_THREADS = 4  # searches at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +58,21 @@ class State:
     models: Models
     settings: Settings
     measures: Measures
+    search: Search | None = None  # of the index that is served
     draining: bool = False
     open: int = 0  # choices
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS))  # what searches run in
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def check_open(self) -> None:
+        """Raise ApiError 503 once the server is told to stop."""
+        if self.draining:
+            raise ApiError(503, "the server is stopping; try again in a moment", "draining", wait=5)
 
     @contextlib.asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[Opened]:
         """A model for the time of a request."""
-        if self.draining:
-            raise ApiError(503, "the server is stopping; try again in a moment", "draining", wait=5)
+        self.check_open()
         served = self.models.find(name)
         served.busy += 1
         try:
@@ -76,7 +86,16 @@ class State:
 
         Raises ApiError: 429 when too many wait, 400 when these alone are too many.
         """
-        choices = sum(request.n for request in requests)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.admit(sum(request.n for request in requests)))
+            jobs = [await stack.enter_async_context(engine.submit(request)) for request in requests]
+            for job in jobs:
+                await job.accepted
+            yield jobs
+
+    @contextlib.asynccontextmanager
+    async def admit(self, choices: int) -> AsyncIterator[None]:
+        """Room in the queue for so many. Raises ApiError: 429 when too many wait, 400 when these alone are too many."""
         if choices > self.settings.queue:
             message = f"the request asks for {choices} choices and the queue holds {self.settings.queue}; ask for fewer"
             raise ApiError(400, message, "too_many_choices", "n")
@@ -86,11 +105,7 @@ class State:
             raise ApiError(429, message, "queue_full", wait=1 + self.open / 32)
         self.open += choices
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                jobs = [await stack.enter_async_context(engine.submit(request)) for request in requests]
-                for job in jobs:
-                    await job.accepted
-                yield jobs
+            yield
         finally:
             self.open -= choices
             if not self.open:
