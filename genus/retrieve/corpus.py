@@ -42,5 +42,5 @@ class Corpus(Protocol):
     def near(self, vector: "np.ndarray", count: int, where: Filter | None = None, exact: bool = False) -> list[Hit]:
         """The nearest by inner product to a vector (width,), best first; equal scores by id."""
 
-    def arrow(self) -> Iterator["pa.RecordBatch"]:
-        """All passages with their vectors, by which an index moves from one store to another."""
+    def arrow(self, columns: Sequence[str] = ()) -> Iterator["pa.RecordBatch"]:
+        """All passages with their "vector", by which an index moves from one store to another; or these columns of them."""

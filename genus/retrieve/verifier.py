@@ -11,10 +11,14 @@ Verdict = Literal["supported", "partial", "not supported"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Scores from which a claim counts as supported, and as partly so; chosen on labelled claims, kept with the judge."""
+    """Scores from which a claim counts as supported, and as partly so; chosen on labelled claims, kept with the judge.
+
+    One source is called better than another where its score is higher by `margin`.
+    """
 
     supported: float
     partial: float
+    margin: float = 0.1
 
     def verdict(self, score: float) -> Verdict:
         """What a score says."""

@@ -86,12 +86,13 @@ class MemoryCorpus:
     def near(self, vector: np.ndarray, count: int, where: Filter | None = None, exact: bool = False) -> list[Hit]:
         return self._best({name: float(each @ vector) for name, (_, each, _) in self._kept.items()}, count, where)
 
-    def arrow(self) -> Iterator[pa.RecordBatch]:
+    def arrow(self, columns: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         rows = [
             {name: getattr(each, name) for name in Passage.__slots__} | {"vector": vector.tolist()}
             for each, vector, _ in self._kept.values()
         ]
-        yield pa.RecordBatch.from_pylist(rows)
+        batch = pa.RecordBatch.from_pylist(rows)
+        yield batch.select(columns) if columns else batch
 
     def _best(self, scores: Mapping[str, float], count: int, where: Filter | None) -> list[Hit]:
         hits = [Hit(self._kept[name][0], float(score)) for name, score in scores.items()]
