@@ -23,6 +23,7 @@ from genus.evaluate.incontext.task import Task
 EXAMPLES = """examples:
   make .venv-harness/.ready
   python bench/harness.py models/smollm2 sets --limit 200
+  python bench/harness.py models/smollm2 sets --limit 200 --shots 5
   python bench/harness.py models/smollm2 sets --tasks copa piqa --json    the last line is one JSON object
 
 The folder of sets holds llm_foundry_eval/, copa/, fewshot_cls/ and flores200/, as docs/evaluate.md says.
@@ -50,6 +51,7 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="folder of task files")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--limit", type=int, default=200, help="items of each task (default 200)")
+    parser.add_argument("--shots", type=int, default=0, help="show each item the first so many of its task (default 0)")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 4, 16], help="of lm-eval hf (default 1 4 16)")
     parser.add_argument(
         "--exact", action="store_true", help="compare with lm-eval hf in fp64, which tells whose rounding it is"
@@ -89,6 +91,7 @@ def _race(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {
         "model": str(options.model),
         "limit": options.limit,
+        "shots": options.shots,
         "threads": options.threads,
         "batch": batch,
         "items": {name: len(each) for name, each in right.items()},
@@ -117,16 +120,23 @@ def _write_tasks(options: argparse.Namespace, folder: Path) -> None:
         own = name == "last_word"
         (ready,) = find_tasks([str(folder / f"{name}.toml") if own else name], folder if own else options.data)
         assert isinstance(ready, Ready)  # no programs are among them
-        count = min(options.limit, len(ready.prompts))
-        records = [_record(ready.prompts[number]) for number in range(count)]
+        shown = "".join(_whole(ready.prompts[number]) + ready.task.separator for number in range(options.shots))
+        after = range(options.shots, min(options.shots + options.limit, len(ready.prompts)))
+        records = [_record(ready.prompts[number], shown) for number in after]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
         (folder / f"{name}.toml").write_text(_toml(ready.task, name))
         (folder / f"bench_{name}.yaml").write_text(_yaml(ready.task, name, folder))
 
 
-def _record(prompt: Prompt) -> dict[str, Any]:
-    first = {"context": prompt.contexts[0], "completion": prompt.completions[0]}
-    return {**first, "contexts": list(prompt.contexts), "completions": list(prompt.completions), "gold": prompt.gold}
+def _whole(prompt: Prompt) -> str:
+    """An example as it is shown: with what is right."""
+    return next(context + said for place, (context, said) in enumerate(prompt.pairs) if place == max(prompt.gold, 0))
+
+
+def _record(prompt: Prompt, shown: str) -> dict[str, Any]:
+    contexts = [shown + context for context in prompt.contexts]
+    first = {"context": contexts[0], "completion": prompt.completions[0]}
+    return {**first, "contexts": contexts, "completions": list(prompt.completions), "gold": prompt.gold}
 
 
 def _toml(task: Task, name: str) -> str:
@@ -218,7 +228,9 @@ def _differences(theirs: list[list[float]], ours: list[list[float]]) -> dict[str
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(f"{found['model']}, {found['threads']} threads, {sum(found['items'].values()):,} items, fp32 but where said")
+    count = sum(found["items"].values())
+    head = f"{found['model']}, {found['threads']} threads, {count:,} items, {found['shots']} shots"
+    print(f"{head}, fp32 but where said")
     theirs = found["seconds"]["lm-eval hf"]
     for name, seconds in found["seconds"].items():
         note = f"   batches of {found['batch']}" if name.startswith("lm-eval") else ""

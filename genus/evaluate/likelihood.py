@@ -19,6 +19,7 @@ from genus.models.heads import LanguageModel
 __all__ = ["Likelihood", "Request", "likelihoods"]
 
 _ROW = 384  # tokens; attention within a row is computed whole
+_SHARED = 4  # a row is so many times what its requests share, at least: each row reads that once
 _BATCH = 3072  # tokens of a forward
 _LOGITS = 2**25  # numbers that are there at once
 
@@ -117,7 +118,7 @@ def _rows(requests: Sequence[Request]) -> Iterator[_Row]:
     row, last = _Row(), tuple[int, ...]()
     for number in sorted(range(len(requests)), key=fed.__getitem__):
         shared = _shared(last, fed[number])
-        if row.tokens and len(row.tokens) + len(fed[number]) - shared > _ROW:
+        if row.tokens and len(row.tokens) + len(fed[number]) - shared > max(_ROW, _SHARED * shared):
             yield row
             row, shared = _Row(), 0
         row.add(number, fed[number], shared, requests[number])

@@ -77,7 +77,9 @@ def test_the_likeliest_completion_is_said_to_be_so():
     assert [each.greedy for each in found] == [True, False]
 
 
-def test_what_is_shared_is_read_once(monkeypatch):
+@pytest.mark.parametrize("row", [384, 8])  # a row makes room for what is shared, however long
+def test_what_is_shared_is_read_once(row, monkeypatch):
+    monkeypatch.setattr(likelihood, "_ROW", row)
     network, read = model(), []
     forward = network.decoder.forward
     monkeypatch.setattr(
