@@ -1,0 +1,114 @@
+"""What a document says with a source: its sentences, and what each cites. Not for how a format writes either."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from genus.retrieve.cite.sentences import sentences
+
+__all__ = ["Block", "Claim", "Mark", "Reference", "Written", "claims_of", "reference_of"]
+
+_LONGEST = 2000  # characters of a claim; what has no sentences is cut to what stands before its mark
+_WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u4e00-\u9fff]{6}")  # writing whose words have no space between them
+_URL = re.compile(r"https?://[^\s<>\"'|{}\[\]]+", re.IGNORECASE)
+_QUOTED = re.compile(r'"([^"]{3,300})"|“([^”]{3,300})”|«([^»]{3,300})»')
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A source as the document names it: its address, what may be its title, and the words that stand there."""
+
+    url: str = ""
+    titles: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a block cites: the linked words, or a point (start = end) where a note's number stood."""
+
+    start: int
+    end: int
+    references: tuple[Reference, ...]
+
+
+@dataclass
+class Block:
+    """A paragraph, an item or a cell: text without marks, and where they were."""
+
+    text: str = ""
+    marks: list[Mark] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A document as it was read. `problems` are citations that cannot be followed, such as a note that is not there."""
+
+    title: str
+    blocks: Sequence[Block]
+    problems: Sequence[str] = ()
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(block.text for block in self.blocks)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence and its sources, each named once."""
+
+    number: int
+    text: str
+    references: tuple[Reference, ...]
+
+
+def claims_of(written: Written) -> list[Claim]:
+    """The sentences that cite, in order, numbered from 1."""
+    found = (pair for block in written.blocks if block.marks for pair in _cited(block))
+    return [Claim(number, text, references) for number, (text, references) in enumerate(found, 1)]
+
+
+def reference_of(text: str, links: Sequence[tuple[str, str]] = ()) -> tuple[Reference, ...]:
+    """Sources that a note names: its links (url, words), and addresses that stand in its text; else its text is a title.
+
+    Where there is one source, quoted words and the whole note are taken for its title too.
+    """
+    addresses = dict.fromkeys([*(url for url, _ in links), *(match.rstrip(".,;:)") for match in _URL.findall(text))])
+    bare = " ".join(_URL.sub(" ", text).split()).strip(" .,;:<>()")
+    quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(text)]
+    words = {url: [said for link, said in links if link == url and said and said != url] for url in addresses}
+    if len(addresses) > 1:
+        return tuple(Reference(url, tuple(words[url]), bare) for url in addresses)
+    url = next(iter(addresses), "")
+    titles = tuple(dict.fromkeys(filter(None, [*words.get(url, ()), *(each.strip(" .,") for each in quoted), bare])))
+    return (Reference(url, titles, bare or url),) if url or titles else ()
+
+
+def _cited(block: Block) -> Iterator[tuple[str, tuple[Reference, ...]]]:
+    """Sentences with marks. A mark that follows a sentence is that sentence's; links that say nothing themselves cite nothing."""
+    spans = list(sentences(block.text))
+    marks = sorted(block.marks, key=lambda mark: mark.start)
+    at = 0
+    for place, (start, end) in enumerate(spans):
+        following = spans[place + 1][0] if place + 1 < len(spans) else len(block.text) + 1
+        own = []
+        while at < len(marks) and (marks[at].start < following or marks[at].start == marks[at].end == following):
+            own.append(marks[at])
+            at += 1
+        if own and _says(block.text, start, end, own):
+            first = max(start, min(end, max(mark.end for mark in own)) - _LONGEST)
+            text = " ".join(block.text[first : min(end, first + _LONGEST)].split())
+            yield text, tuple(dict.fromkeys(reference for mark in own for reference in mark.references))
+
+
+def _says(text: str, start: int, end: int, marks: Sequence[Mark]) -> bool:
+    """Whether it is a sentence of three words, and not just the name of what it links to, as in a list of further reading."""
+    words = outside = at = 0
+    for match in _WORD.finditer(text, start, end):
+        while at < len(marks) and marks[at].end <= match.start():
+            at += 1
+        words += 1
+        outside += at == len(marks) or match.start() < marks[at].start
+    ended = text[start:end].rstrip("\"'”’»)]").endswith((".", "!", "?", "。"))
+    return (words >= 3 or bool(_UNSPACED.search(text, start, end))) and (bool(outside) or ended)

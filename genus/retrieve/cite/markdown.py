@@ -1,0 +1,127 @@
+"""Citations of Markdown: links, reference links, notes [^1], and addresses that stand in the text."""
+
+import re
+
+from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
+
+__all__ = ["read_markdown"]
+
+_DEFINITION = re.compile(r" {0,3}\[\^([^\]\s]{1,100})\]:[ \t]*(.*)")
+_STARTS = re.compile(r" {0,3}(?:[#>|*+-]|\d+[.)]|\[[^\]]+\]:)")  # another block: no line of the paragraph before it
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_TITLE = re.compile(r"title:\s*(.+)", re.IGNORECASE)
+_POINT = re.compile(r"\[\^(?P<note>[^\]\s]{1,100})\]|<?(?P<url>https?://[^\s<>\"'{}\[\]]+)>?", re.IGNORECASE)
+_NUMBER = re.compile(r"[\s\[\](\^]*\d{1,4}[\s\])]*")  # a link whose words are a number: a note, not words of the sentence
+_LINK = re.compile(r"https?://\S", re.IGNORECASE)
+
+
+def read_markdown(text: str) -> Written:
+    """The document's paragraphs, items and cells. Titles: of the front matter, else the first heading's."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable("table")
+    title, text = _front_matter(text)
+    body, notes = _notes(text)
+    sources = {name: _sources(parser.parseInline(note)[0].children or []) for name, note in notes.items()}
+    missing: dict[str, None] = {}
+    blocks, heading = [], False
+    for token in parser.parse(body):
+        if token.type == "heading_open":
+            heading = True
+        elif token.type == "inline":
+            block = _block(token.children or [], sources, missing)
+            title = title or (" ".join(block.text.split()) if heading else "")
+            blocks += [] if heading else [block]
+            heading = False
+    return Written(title, blocks, [f"note [^{name}] is cited but not written" for name in missing])
+
+
+def _front_matter(text: str) -> tuple[str, str]:
+    """The title of a front matter, and the text after it."""
+    if not text.startswith("---\n") or (end := text.find("\n---", 4)) < 0:
+        return "", text
+    found = _TITLE.search(text, 4, end)
+    return (found[1].strip(" \"'") if found else ""), text[end + 4 :]
+
+
+def _notes(text: str) -> tuple[str, dict[str, str]]:
+    """The text without its notes, and the notes. They go first: to CommonMark, [^1]: https://... is a link's definition."""
+    lines: list[str] = []
+    notes: dict[str, list[str]] = {}
+    open_note, fence = "", ""
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        if mark and (not fence or mark[1].startswith(fence)):
+            fence = "" if fence else mark[1]
+        definition = None if fence or mark else _DEFINITION.match(line)
+        if definition:
+            open_note = definition[1]
+            notes.setdefault(open_note, []).append(definition[2])
+        elif open_note and (not line.strip() or line.startswith(("  ", "\t"))):
+            notes[open_note].append(line.strip())
+        elif open_note and not fence and not mark and notes[open_note][-1] and not _STARTS.match(line):
+            notes[open_note].append(line.strip())  # a line of the note's paragraph, though it is not indented
+        else:
+            open_note = ""
+            lines.append(line)
+            continue
+        lines.append("")
+    return "\n".join(lines), {name: "\n".join(parts) for name, parts in notes.items()}
+
+
+def _sources(children: list) -> tuple[Reference, ...]:
+    """What a note names."""
+    text, links, url, words = "", [], "", ""
+    for token in children:
+        if token.type == "link_open":
+            url, words = str(token.attrGet("href") or ""), ""
+        elif token.type == "link_close":
+            links += [(url, words)] if _LINK.match(url) else []
+        elif token.type in ("text", "code_inline", "softbreak"):
+            text += token.content or " "
+            words += token.content or " "
+    return reference_of(text, links)
+
+
+def _block(children: list, sources: dict[str, tuple[Reference, ...]], missing: dict[str, None]) -> Block:
+    """The plain text of a paragraph, and its marks."""
+    block = Block()
+    url = title = ""
+    start = 0
+    for token in children:
+        if token.type == "link_open":
+            url, title, start = str(token.attrGet("href") or ""), str(token.attrGet("title") or ""), len(block.text)
+        elif token.type == "link_close":
+            words = block.text[start:]
+            if _NUMBER.fullmatch(words) or words == url:
+                block.text = block.text[:start]
+            if _LINK.match(url):
+                reference = Reference(url, (title,) if title else (), words)
+                block.marks.append(Mark(start, len(block.text), (reference,)))
+            url = ""
+        elif token.type in ("softbreak", "hardbreak"):
+            block.text += " "
+        elif token.type == "code_inline" or (token.type == "text" and url):
+            block.text += token.content
+        elif token.type == "text":
+            _points(token.content, block, sources, missing)
+    return block
+
+
+def _points(text: str, block: Block, sources: dict[str, tuple[Reference, ...]], missing: dict[str, None]) -> None:
+    """Add text to the block, with its notes and addresses as points."""
+    last = 0
+    for match in _POINT.finditer(text):
+        block.text += text[last : match.start()]
+        last = match.end()
+        if match["note"] is None:
+            url = match["url"].rstrip(".,;:)")
+            last -= len(match["url"]) - len(url) if not match[0].endswith(">") else 0
+            references: tuple[Reference, ...] = (Reference(url, (), url),)
+        elif match["note"] in sources:
+            references = sources[match["note"]]
+        else:
+            missing[match["note"]] = None
+            continue
+        block.marks.append(Mark(len(block.text), len(block.text), references))
+    block.text += text[last:]
