@@ -34,8 +34,8 @@ class Search:
 
 def open_search(place: str) -> Search:
     """Search of an index: a folder, or a URL. Raises GenusError where it, or the encoder it was made with, is not there."""
-    from genus.retrieve.encoding import open_encoder
+    from genus.retrieve.encoding import encoder_of
     from genus.retrieve.opening import open_corpus
 
     corpus = open_corpus(place)
-    return Search(corpus, open_encoder(str(corpus.encoder["name"])))
+    return Search(corpus, encoder_of(corpus))
