@@ -1,0 +1,263 @@
+"""An index of passages in a folder, kept by LanceDB. Not for what is found in it, nor for a Milvus.
+
+INDEX/index.json says what it is; INDEX/tables holds the table. Every change is one commit of LanceDB: a process killed at
+any moment leaves what was there or what is new. One process writes at a time; others read on.
+
+Words: BM25 with k1 = 1.2 and b = 0.75, over words that we split ourselves. LanceDB counts deleted passages in its idf and
+mean length until `compact`, so that scores move a little when it is called.
+"""
+
+import contextlib
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genus.core.errors import GenusError
+from genus.core.files import locked, read_json, write_json
+from genus.retrieve.filters import SQL, Filter, among, written
+from genus.retrieve.manifest import Encoding, Manifest, encoder_facts
+from genus.retrieve.passage import Hit, Passage
+from genus.retrieve.ranking import Scored, hits, untied
+from genus.retrieve.rows import COLUMNS, checked, schema, to_rows
+from genus.retrieve.scan import Scan
+from genus.retrieve.words import query_words
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+__all__ = ["LanceCorpus"]
+
+_SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
+_PROBES, _REFINE = 32, 10  # parts of that index that are looked into; how many times the count is then compared in full
+_BATCH = 4096  # passages of a batch of `arrow`
+
+Answer = TypeVar("Answer")
+
+
+class LanceCorpus:
+    """The `Corpus` protocol over a folder. Raises GenusError where it is no index, is damaged, or of another encoder."""
+
+    def __init__(self, folder: Path, create: Encoding | None = None) -> None:
+        self.folder = folder
+        self._tables = folder / "tables"
+        self._scan: tuple[Any, Scan] | None = None
+        self._loading = threading.Lock()
+        if create is not None and not (folder / "index.json").exists():
+            self._create(encoder_facts(create))
+        self._manifest = self._read_manifest()
+        self._manifest.expect(create, str(folder))
+        self.encoder = self._manifest.encoder
+        with self._told():
+            self._table = self._connect().open_table(self._manifest.table)
+
+    def __len__(self) -> int:
+        return self._read(lambda table: int(table.count_rows()))
+
+    def add(self, passages: Sequence[Passage], vectors: "np.ndarray") -> None:
+        """Put passages in, over those of the same ids, in one commit; vectors (n, width)."""
+        checked(passages, vectors, int(self.encoder["width"]))
+        if not passages:
+            return
+        rows = to_rows(passages, vectors)
+        with self._writing():
+            if not self.known([passage.id for passage in passages]):
+                self._table.add(rows)  # several times faster than a merge
+                return
+            self._mark(stale=True)
+            self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    def known(self, ids: Sequence[str]) -> dict[str, str]:
+        """The sha256 of those that are there, by id."""
+        found = self._read(lambda table: _of(table, ids, ("id", "sha256"))).to_pydict()
+        return dict(zip(found["id"], found["sha256"], strict=True))
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """Those that are there, in the order of `ids`."""
+        found = {passage.id: passage for passage in _passages(self._read(lambda table: _of(table, ids, COLUMNS)))}
+        return [found[name] for name in ids if name in found]
+
+    def delete(self, documents: Sequence[str]) -> int:
+        """Take all passages of these documents out, in one commit, and say how many they were."""
+        where = among("document", documents, SQL)
+        with self._writing():
+            count = int(self._table.count_rows(where))
+            if count:
+                self._mark(stale=True)
+                self._table.delete(where)
+        return count
+
+    def compact(self) -> None:
+        """Index what is new. After deletions and changes, write all that is kept to a new table, and drop the old one."""
+        with self._writing(), warnings.catch_warnings():
+            # LanceDB warns that readers of old versions fail: ours open the new one, and read again.
+            warnings.filterwarnings("ignore", message=r"optimize\(cleanup_older_than", category=UserWarning)
+            self._sweep()
+            if self._manifest.stale:
+                self._rewrite()
+            _index(self._table)
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+
+    def words(self, query: str, count: int, where: Filter | None = None) -> list[Hit]:
+        """The best by BM25 over title and text, best first; equal scores by id."""
+        from lancedb.query import MatchQuery
+
+        said = " ".join(query_words(query))
+        if not said or count < 1:
+            return []
+        condition = None if where is None else written(where, SQL)
+
+        def search(table: Any, limit: int) -> Sequence[Scored]:
+            asked = table.search(MatchQuery(said, "words"), query_type="fts").limit(limit)
+            found = _where(asked, condition).select([*COLUMNS, "_score"]).to_arrow()
+            return list(zip(_passages(found), found["_score"].to_pylist(), strict=True))
+
+        return hits(self._read(lambda table: untied(lambda limit: search(table, limit), count)), count)
+
+    def near(self, vector: "np.ndarray", count: int, where: Filter | None = None, exact: bool = False) -> list[Hit]:
+        """The nearest by inner product to a vector (width,), best first; equal scores by id."""
+        if vector.shape != (self.encoder["width"],):
+            raise GenusError(f"{self.folder} takes vectors of {self.encoder['width']} numbers, not of {vector.shape}")
+        if count < 1:
+            return []
+        condition = None if where is None else written(where, SQL)
+
+        def search(table: Any) -> Sequence[Scored]:
+            if table.count_rows() <= _SCANNED:
+                return self._scanned(table, vector, count, condition)
+            asked = table.search(vector).distance_type("dot")
+            asked = asked.bypass_vector_index() if exact else asked.nprobes(_PROBES).refine_factor(_REFINE)
+            found = _where(asked, condition).limit(count).select([*COLUMNS, "_distance"]).to_arrow()
+            return [(each, 1 - far) for each, far in zip(_passages(found), found["_distance"].to_pylist(), strict=True)]
+
+        return hits(self._read(search), count)
+
+    def arrow(self, columns: Sequence[str] = ()) -> Iterator["pa.RecordBatch"]:
+        """All passages with their "vector", by which an index moves from one store to another; or these columns of them."""
+        names = list(columns) or [*COLUMNS, "vector"]
+        yield from self._read(lambda table: table.search().select(names).to_batches(_BATCH))
+
+    def _scanned(self, table: Any, vector: "np.ndarray", count: int, condition: str | None) -> Sequence[Scored]:
+        version = self._manifest.table, table.version
+        with self._loading:  # of requests that come at once, one reads the vectors
+            if self._scan is None or self._scan[0] != version:
+                self._scan = version, _loaded(table)
+            scan = self._scan[1]
+        rows = None if condition is None else _where(table.search(), condition).with_row_id(True).select(["_rowid"])
+        best = scan.best(vector, count, None if rows is None else rows.to_arrow()["_rowid"].to_numpy())
+        if not best:
+            return []
+        found = table.take_row_ids(list(best)).select(list(COLUMNS)).with_row_id().to_arrow()
+        return [(each, best[row]) for each, row in zip(_passages(found), found["_rowid"].to_pylist(), strict=True)]
+
+    def _create(self, encoder: Encoding) -> None:
+        if self.folder.exists() and any(each.name != "tables" for each in self.folder.iterdir()):
+            raise GenusError(f"{self.folder} holds other files; name a new folder for the index")
+        with locked(self._tables), self._told():
+            manifest = Manifest(encoder, "passages-1")
+            shutil.rmtree(self._tables / f"{manifest.table}.lance", ignore_errors=True)  # of a process killed just here
+            _index(self._connect().create_table(manifest.table, schema=schema(int(encoder["width"]))))
+            write_json(self.folder / "index.json", manifest.content())
+
+    def _connect(self) -> Any:
+        try:
+            import lancedb
+        except ImportError:
+            raise GenusError("an index in a folder needs LanceDB; run: pip install 'genus[retrieve]'") from None
+        return lancedb.connect(self._tables, read_consistency_interval=timedelta(0))  # what others add is seen at once
+
+    def _read_manifest(self) -> Manifest:
+        if not (self.folder / "index.json").is_file():
+            raise GenusError(f"{self.folder} is no index of Genus; make one with: genus index FOLDER --out {self.folder}")
+        return Manifest.read(read_json(self.folder / "index.json"), str(self.folder))
+
+    def _mark(self, stale: bool, table: str | None = None) -> None:
+        manifest = Manifest(self.encoder, table or self._manifest.table, stale)
+        if manifest != self._manifest:
+            write_json(self.folder / "index.json", manifest.content())
+            self._manifest = manifest
+
+    def _read(self, ask: Callable[[Any], Answer]) -> Answer:
+        """What `ask` finds in the table; asked again where another process has put a new one in its place meanwhile."""
+        try:
+            return ask(self._table)
+        except (OSError, RuntimeError, ValueError):
+            with self._told():
+                self._reopen()
+                return ask(self._table)
+
+    def _reopen(self) -> None:
+        self._manifest = self._read_manifest()
+        self._table = self._connect().open_table(self._manifest.table)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with locked(self._tables), self._told():
+            self._reopen()
+            yield
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:  # what LanceDB raises: a full disk, a damaged file
+            raise GenusError(
+                f"{self.folder} could not be used ({_first_line(error)}); if its files are damaged, make the index again"
+            ) from error
+
+    def _sweep(self) -> None:
+        """Drop tables that a process left when it was killed while it rewrote them."""
+        for path in self._tables.glob("passages-*.lance"):
+            if path.stem != self._manifest.table:
+                shutil.rmtree(path)
+
+    def _rewrite(self) -> None:
+        number = int(self._manifest.table.rpartition("-")[2]) + 1
+        old, name = self._table, f"passages-{number}"
+        kept = old.search().select([*COLUMNS, "words", "vector"]).to_batches(_BATCH)
+        table = self._connect().create_table(name, data=kept, schema=schema(int(self.encoder["width"])))
+        _index(table)
+        self._mark(stale=False, table=name)
+        self._table = table
+        self._sweep()
+
+
+def _index(table: Any) -> None:
+    """Index the words of a table, and the vectors of a large one, where that is not done."""
+    from lancedb.index import FTS, IvfRq
+
+    done = {column for index in table.list_indices() for column in index.columns}
+    if "words" not in done:
+        plain = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
+        table.create_index("words", config=FTS(base_tokenizer="whitespace", max_token_length=None, **plain))
+    if "vector" not in done and table.count_rows() > _SCANNED:
+        table.create_index("vector", config=IvfRq(distance_type="dot"))
+
+
+def _loaded(table: Any) -> Scan:
+    import numpy as np
+
+    found = table.search().with_row_id(True).select(["id", "vector"]).to_arrow()
+    width = found.schema.field("vector").type.list_size
+    vectors = found["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return Scan(np.ascontiguousarray(vectors), found["_rowid"].to_numpy(), found["id"].to_pylist())
+
+
+def _of(table: Any, ids: Sequence[str], columns: Sequence[str]) -> "pa.Table":
+    return table.search().where(among("id", ids, SQL)).select(list(columns)).to_arrow()
+
+
+def _where(asked: Any, condition: str | None) -> Any:
+    return asked if condition is None else asked.where(condition)
+
+
+def _passages(found: "pa.Table") -> list[Passage]:
+    return [Passage(*row) for row in zip(*(found[name].to_pylist() for name in COLUMNS), strict=True)]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]
