@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from genus.core.interval import wilson
 
-__all__ = ["Estimate", "bootstrap", "mean", "share"]
+__all__ = ["Estimate", "bootstrap", "mean", "resampled", "share"]
 
 _RESAMPLES = 1000
 _NUMBERS = 2**22  # that are there at once
@@ -42,16 +42,20 @@ def bootstrap(items: Sequence[Sequence[float]], figure: Callable[[NDArray[np.flo
     one item alone has no interval.
     """
     table = np.asarray(items, np.float64)
-    count = len(table)
+    return resampled(len(table), lambda weights: figure(weights @ table / len(table)), seed)
+
+
+def resampled(count: int, figure: Callable[[NDArray[np.float64]], Any], seed: int = 0) -> Estimate:
+    """As `bootstrap`, of a figure that is none of means: it takes how often each item counts, (..., count)."""
     if not count:
         return Estimate(None, None, None, 0)
     draw, found = np.random.default_rng(seed), []
     size = max(1, _NUMBERS // count)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = float(figure(table.mean(0)))
+        value = float(figure(np.ones(count)))
         for first in range(0, _RESAMPLES, size):
             weights = draw.multinomial(count, np.full(count, 1 / count), min(size, _RESAMPLES - first))
-            found.append(np.asarray(figure(weights @ table / count), np.float64))
+            found.append(np.asarray(figure(weights.astype(np.float64)), np.float64))
     drawn = np.concatenate(found)
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(drawn):
