@@ -48,6 +48,7 @@ COMMANDS = {
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
     "rank": "Open the page on which people rank answers, and keep what they say.",
+    "answer": "Answer a question from an index, each sentence with its passage.",
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
     "inspect": "Show an example token by token, and what is learned of it.",

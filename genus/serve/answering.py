@@ -19,7 +19,7 @@ from genus.serve.measures import Watch
 from genus.serve.state import Opened, State, merged
 from genus.serve.telling import Choice, Piece
 
-__all__ = ["Answer", "Asked", "answer", "unless_gone"]
+__all__ = ["Answer", "Asked", "Stream", "answer", "unless_gone"]
 
 T = TypeVar("T")
 _PING = 15  # seconds: proxies close what is silent for a minute
@@ -69,7 +69,7 @@ async def answer(http: HttpRequest, state: State, stack: contextlib.AsyncExitSta
     jobs = await stack.enter_async_context(state.submit(asked.opened.engine, asked.requests))
     run = _Run(told, watch, http.state.log)
     if asked.stream:
-        return _Stream(run.stream(merged(jobs)), stack.pop_all(), state.settings.send_timeout)
+        return Stream(run.stream(merged(jobs)), stack.pop_all(), state.settings.send_timeout)
     return JSONResponse(await unless_gone(http, run.whole(merged(jobs))))
 
 
@@ -147,7 +147,7 @@ class _Run:
         return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
 
 
-class _Stream(Response):
+class Stream(Response):
     """Server-sent events over what a request uses, which is let go however it ends.
 
     Our own, as a library's costs as much as all else that a token passes here, and would watch slow clients by a timer a

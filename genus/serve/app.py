@@ -11,8 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from genus.retrieve.answer.answer import Mode
 from genus.serve import embeddings, tokens
 from genus.serve.chat import chat
+from genus.serve.cited import cited_chat, cited_models, is_cited
 from genus.serve.completions import completions
 from genus.serve.errors import ApiError
 from genus.serve.guard import error_response
@@ -60,13 +62,17 @@ def make_app(state: State, site: Site, runs: Runs, desk: "Desk | None" = None) -
 def _posts(state: State) -> list[_Post]:
     return [
         ("/v1/completions", CompletionBody, lambda http, body: completions(http, state, body)),
-        ("/v1/chat/completions", ChatBody, lambda http, body: chat(http, state, body)),
+        ("/v1/chat/completions", ChatBody, lambda http, body: _chat(http, state, body)),
         ("/v1/embeddings", EmbeddingBody, lambda http, body: embeddings.embeddings(http, state, body)),
         ("/v1/search", SearchBody, lambda http, body: search(http, state, body)),
         ("/v1/candidates", CandidatesBody, lambda http, body: tokens.candidates(http, state, body)),
         ("/v1/tokenize", TokenizeBody, lambda _, body: tokens.tokenize(state, body)),
         ("/v1/detokenize", DetokenizeBody, lambda _, body: tokens.detokenize(state, body)),
     ]
+
+
+async def _chat(http: Request, state: State, body: ChatBody) -> Response:
+    return await (cited_chat if is_cited(state, body.model) else chat)(http, state, body)
 
 
 def _add_posts(app: FastAPI, posts: Sequence[_Post]) -> None:
@@ -112,10 +118,12 @@ def _schema(kind: type[BaseModel]) -> dict[str, Any]:
 
 def _add_models(app: FastAPI, state: State) -> None:
     async def listed() -> dict[str, Any]:
-        return {"object": "list", "data": [_described(served) for served in state.models.served.values()]}
+        own = [_described(served) for served in state.models.served.values()]
+        return {"object": "list", "data": own + [_cited(name, mode) for name, mode in cited_models(state).items()]}
 
     async def one(name: str) -> dict[str, Any]:
-        return _described(state.models.find(name))
+        mode = cited_models(state).get(name)
+        return _described(state.models.find(name)) if mode is None else _cited(name, mode)
 
     async def info(model: str | None = None) -> dict[str, Any]:
         return tokens.tokenizer_info(state, model)
@@ -176,6 +184,12 @@ def _described(served: Served) -> dict[str, Any]:
     if served.engine is not None and served.ready:
         about |= served.engine.described._asdict()
     return {"id": served.name, "object": "model", "created": _STARTED, "owned_by": "genus", "genus": about}
+
+
+def _cited(name: str, mode: Mode) -> dict[str, Any]:
+    """A model that answers from the index, as it is listed."""
+    about = {"loaded": True, "chat": True, "answers": mode}
+    return {"id": name, "object": "model", "created": _STARTED, "owned_by": "genus", "genus": about}
 
 
 def _api_error(_: Request, error: Exception) -> Response:

@@ -21,7 +21,9 @@ class Chosen:
     runs: Path | None = None
     """A run, or a folder of runs, whose curves, samples and logbooks the pages show."""
     index: str | None = None
-    """An index of passages, for /v1/search: a folder that `genus index` made, or the URL of a Milvus server."""
+    """An index of passages, for /v1/search and answers with sources: a folder that `genus index` made, or a Milvus's URL."""
+    judge: Path | None = None
+    """A judge of support that `genus tune` made, for answers with sources; by default words in common decide."""
     feedback: str | None = None
     """A feedback store (a file, or a postgresql:// URL): its tasks can be ranked, and the playground gets thumbs."""
     labeller: str | None = None

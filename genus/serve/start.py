@@ -11,6 +11,7 @@ from genus.core.errors import GenusError
 from genus.core.memory import available_memory
 from genus.core.progress import say
 from genus.retrieve.search import open_search
+from genus.retrieve.verify.opening import open_verifier
 from genus.serve.app import make_app
 from genus.serve.chosen import Chosen
 from genus.serve.guard import Guard
@@ -45,7 +46,8 @@ def start(folders: Sequence[Path], chosen: Chosen) -> None:
     for each in served:
         if warning := template_warning(each.folder, each.tokenizer):  # a damaged tokenizer is better found now, too
             say(warning)
-    state = State(Models(served, make, room), settings, Measures(), search)
+    verifier = None if search is None else open_verifier(chosen.judge)
+    state = State(Models(served, make, room), settings, Measures(), search, verifier)
     asyncio.run(_run(chosen, access, state, _desk(chosen)))
 
 

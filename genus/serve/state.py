@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from genus.engine.request import Event, Request
 from genus.retrieve.search import Search
+from genus.retrieve.verifier import Verifier
 from genus.serve.errors import ApiError
 from genus.serve.measures import Measures
 from genus.serve.models import Models, Served
@@ -59,6 +60,7 @@ class State:
     settings: Settings
     measures: Measures
     search: Search | None = None  # of the index that is served
+    verifier: Verifier | None = None  # of answers from it
     draining: bool = False
     open: int = 0  # choices
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS))  # what searches run in
