@@ -9,16 +9,19 @@ from genus.data.sources.text import tidy
 
 __all__ = ["document_of"]
 
+_TEXTS = ("text", "contents", "raw")  # what records call it: most sets, Anserini's, Sphere's
+
 
 def document_of(record: Any, name: str, where: str, source: str) -> Document | Dropped:
     """The document of a record; `name` is its id where it has none, `where` tells a person which record it is.
 
-    "text" is required; "id", "source", "licence", "date" and "language" are optional; other scalars, and those of an object
-    "meta", become meta.
+    "text" is required, or else "contents" or "raw"; "id", "source", "licence", "date" and "language" are optional; other
+    scalars, and those of an object "meta", become meta.
     """
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+    named = next((each for each in _TEXTS if isinstance(record, dict) and isinstance(record.get(each), str)), None)
+    if named is None:
         return Dropped(name, "missing text field", f'{where}: an object with a string "text" is needed')
-    text = tidy(record.pop("text"))
+    text = tidy(record.pop(named))
     if not text.strip():
         return Dropped(name, "empty", f"{where}: no text in it")
     if not text.isascii() and (half := re.search("[\ud800-\udfff]", text)) is not None:
