@@ -56,7 +56,7 @@ class Extract:
         def step(document: Document) -> Fate:
             if document.meta.get("format") != "html":
                 return Fate(document)
-            if trouble := self._trouble(document.text):
+            if trouble := self.trouble(document.text):
                 return Fate(None, *trouble)
             # A lone half of a surrogate pair cannot be handed to the parser, which takes UTF-8.
             tree = HTMLTree.parse(document.text.encode("utf-8", "replace").decode())
@@ -69,7 +69,8 @@ class Extract:
 
         return step
 
-    def _trouble(self, html: str) -> tuple[str, str] | None:
+    def trouble(self, html: str) -> tuple[str, str] | None:
+        """Why the page is not parsed, as a reason and where it is; none where it is as pages are."""
         if len(html) > self.largest:
             return "page too large", f"{len(html):,} characters of HTML, at most {self.largest:,}"
         depth, work, attributes = _extremes(html)

@@ -86,7 +86,7 @@ def reference_of(text: str, links: Sequence[tuple[str, str]] = ()) -> tuple[Refe
 
 
 def _cited(block: Block) -> Iterator[tuple[str, tuple[Reference, ...]]]:
-    """Sentences with marks. A mark that follows a sentence is that sentence's; links that say nothing themselves cite nothing."""
+    """Sentences with marks. A mark that follows a sentence is that sentence's; a link that says nothing cites nothing."""
     spans = list(sentences(block.text))
     marks = sorted(block.marks, key=lambda mark: mark.start)
     at = 0
@@ -103,7 +103,7 @@ def _cited(block: Block) -> Iterator[tuple[str, tuple[Reference, ...]]]:
 
 
 def _says(text: str, start: int, end: int, marks: Sequence[Mark]) -> bool:
-    """Whether it is a sentence of three words, and not just the name of what it links to, as in a list of further reading."""
+    """Whether it has three words, and is not just the name of what it links to, as in a list of further reading."""
     words = outside = at = 0
     for match in _WORD.finditer(text, start, end):
         while at < len(marks) and marks[at].end <= match.start():

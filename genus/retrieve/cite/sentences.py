@@ -1,4 +1,4 @@
-"""Where sentences end, in text without marks. Not for any language's grammar: a few signs that European and CJK texts share."""
+"""Where sentences end, in text without marks: a few signs that European and CJK texts share. Not for any grammar."""
 
 import re
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ __all__ = ["sentences"]
 
 _END = re.compile(r"""[.!?…]++["'”’»)\]]*+(?=\s|$)|[。！？]++[”’」』）]*+""")
 _NEVER = frozenset(  # but for chance, no sentence ends with these
-    """adm al approx art brig c ca capt cf ch col dept dr ed eds e.g eq est fig figs fr ft gen gov hon i.e lt maj mr mrs ms mt
-    nos op p pp pres prof rep rev sec sen sgt st viz vol vols v vs""".split()
+    """adm al approx art brig c ca capt cf ch col dept dr ed eds e.g eq est fig figs fr ft gen gov hon i.e lt maj mr mrs ms
+    mt nos op p pp pres prof rep rev sec sen sgt st viz vol vols v vs""".split()  # noqa: SIM905
 )
-_NUMBER = frozenset("no jan feb mar apr jun jul aug sep sept oct nov dec".split())  # "No. 5", "Sept. 11", but "I said no."
+_NUMBER = frozenset("no jan feb mar apr jun jul aug sep sept oct nov dec".split())  # noqa: SIM905 - "No. 5", but "I said no."
 _BEGINS = frozenset(  # after what may end a sentence or not, such as "Inc." and "U.S.", these say that it did
-    """a after all although an and as at before both but by despite during each for from he her his how however i if in it its
-    many most on one our she since so some such that the their then there these they this those though to under until we
-    what when where while who with you""".split()
+    """a after all although an and as at before both but by despite during each for from he her his how however i if in it
+    its many most on one our she since so some such that the their then there these they this those though to under until
+    we what when where while who with you""".split()  # noqa: SIM905
 )
-_MAYBE = frozenset("assn ave bros co corp etc inc jr ltd ph.d sr".split())
+_MAYBE = frozenset("assn ave bros co corp etc inc jr ltd ph.d sr".split())  # noqa: SIM905
 _DOTTED = re.compile(r"(?:\w\.)+\w")  # U.S, a.m
 _LAST = re.compile(r"[\w.]++$")
 _SPACE = re.compile(r"\s*+")

@@ -1,0 +1,160 @@
+"""Citations of a web page: links to other sites, and notes, whose numbers lead to the place where the source is named."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from genus.core.errors import GenusError
+from genus.data.steps.extract import Extract
+from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
+
+if TYPE_CHECKING:
+    from resiliparse.parse.html import DOMNode
+
+__all__ = ["read_html"]
+
+_BREAKS = frozenset(
+    """address article aside blockquote body dd div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 hr li main ol p pre
+    section table td th tr ul""".split()  # noqa: SIM905
+)
+_SKIPPED = frozenset(
+    """audio button canvas footer form head iframe math nav noscript object script select style svg template textarea
+    video""".split()  # noqa: SIM905
+)
+_FURNITURE = frozenset({"mw-editsection", "mw-cite-backlink", "navbox"})
+_NUMBER = re.compile(r"\s*[\[(]?\s*(\d{1,4}|[a-z]{1,2}|[*†‡§]|(?:note|nb) \d{1,4})\s*[\])]?\s*", re.IGNORECASE)
+_LINK = re.compile(r"\s*https?://\S", re.IGNORECASE)
+
+
+def read_html(text: str, title: str) -> Written:
+    """The page's paragraphs, items and cells; `title` is for pages that have none. Scripts are never run.
+
+    Raises GenusError for a page that is made to hang its reader.
+    """
+    from resiliparse.parse.html import HTMLTree
+
+    if trouble := Extract().trouble(text):
+        raise GenusError(f"{trouble[0]}: {trouble[1]}; check the page in parts")
+    tree = HTMLTree.parse(text.encode("utf-8", "replace").decode())
+    if not tree.body:
+        return Written(title, [])
+    page = _Page(tree.body, _own_site(tree.head))
+    page.read(tree.body)
+    heading = tree.body.query_selector("h1")
+    title = " ".join((_words(heading) if heading else "").split()) or " ".join((tree.title or "").split()) or title
+    return Written(title, [block for block in page.blocks if block.text.strip()], list(page.problems))
+
+
+def _own_site(head: "DOMNode | None") -> str:
+    """The host of the page, where it says so: links to it lead through the site, and are no sources."""
+    link = head.query_selector('link[rel="canonical"]') if head else None
+    return _host(link.getattr("href") or "") if link else ""
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url.strip()).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+
+
+class _Page:
+    """What has been read of a page: its blocks, and the places that notes lead to."""
+
+    def __init__(self, body: "DOMNode", site: str) -> None:
+        self.blocks = [Block()]
+        self.problems: dict[str, None] = {}
+        self.site = site
+        self.places: dict[str, DOMNode] = {}
+        for node, entering in _walk(body):
+            if (
+                entering
+                and not isinstance(node, str)
+                and (name := node.getattr("id") or (node.tag == "a" and node.getattr("name")))
+            ):
+                self.places.setdefault(str(name), node)
+        self.notes: dict[str, tuple[Reference, ...]] = {}
+
+    def read(self, body: "DOMNode") -> None:
+        """Fill the blocks. What a note led to before is a note, and no text of the page's own."""
+        opened: list[tuple[int, int]] = []  # where links began: block and character
+        for node, entering in _walk(body, self._skips):
+            if isinstance(node, str):
+                self.blocks[-1].text += node
+            elif node.tag == "br":
+                self.blocks[-1].text += " " if entering else ""
+            elif node.tag in _BREAKS:
+                self.blocks += [Block()] if self.blocks[-1].text.strip() else []
+            elif node.tag == "a" and entering:
+                opened.append((len(self.blocks), len(self.blocks[-1].text)))
+            elif node.tag == "a" and opened:
+                blocks, start = opened.pop()
+                self._link(node, start if blocks == len(self.blocks) else 0)
+
+    def _skips(self, node: "DOMNode") -> bool:
+        return _hidden(node) or (node.getattr("id") or "") in self.notes
+
+    def _link(self, node: "DOMNode", start: int) -> None:
+        """A link that ends here; a note's number is taken out of the text, with the brackets it stands in."""
+        block = self.blocks[-1]
+        words, href = block.text[start:], (node.getattr("href") or "").strip()
+        place = href[1:] if href.startswith("#") else ""
+        in_sup = node.parent is not None and node.parent.tag == "sup"
+        if place and _NUMBER.fullmatch(words) and (in_sup or any(map(str.isdigit, words))):
+            block.text = block.text[:start]
+            if place not in self.places:
+                self.problems[f"note #{place} is cited but not there"] = None
+            else:
+                if place not in self.notes:
+                    self.notes[place] = self._sources(self.places[place])
+                block.marks.append(Mark(start, start, self.notes[place]))
+        elif _LINK.match(href) and _host(href) != self.site:
+            if any(map(str.isdigit, words)) and _NUMBER.fullmatch(words):
+                block.text = block.text[:start]
+            reference = Reference(href, tuple(filter(None, [node.getattr("title") or ""])), " ".join(words.split()))
+            block.marks.append(Mark(start, len(block.text), (reference,)))
+
+    def _sources(self, note: "DOMNode", hops: int = 1) -> tuple[Reference, ...]:
+        """What a note names; one that only names a place in a list of books, that book."""
+        links, further = [], ""
+        for link in note.get_elements_by_tag_name("a"):
+            href = (link.getattr("href") or "").strip()
+            if _LINK.match(href) and _host(href) != self.site:
+                links.append((href, " ".join(_words(link).split())))
+            elif href.startswith("#CITEREF") and href[1:] in self.places:
+                further = href[1:]
+        if further and not links and hops:
+            return self._sources(self.places[further], hops - 1)
+        words = " ".join(_words(note).split()).strip("^↑↩ ")
+        if (
+            len(links) > 1 and len({url for url, _ in links}) > 1
+        ):  # the archive's copy, the publisher, the ISBN: the first names it
+            links = links[:1]
+        return reference_of(words, links)
+
+
+def _words(node: "DOMNode") -> str:
+    """All text of a node but for scripts, styles and ways back."""
+    return "".join(each for each, _ in _walk(node, _hidden) if isinstance(each, str))
+
+
+def _hidden(node: "DOMNode") -> bool:
+    return node.tag in _SKIPPED or bool(_FURNITURE.intersection((node.getattr("class") or "").split()))
+
+
+def _walk(root: "DOMNode", skips: "Callable[[DOMNode], bool]" = lambda _: False) -> Iterator["tuple[DOMNode | str, bool]"]:
+    """Elements as they are entered (true) and left, and texts, in order; without recursion."""
+    from resiliparse.parse.html import NodeType
+
+    stack = [(root, True)]
+    while stack:
+        node, entering = stack.pop()
+        if node.type == NodeType.TEXT:
+            yield node.value or "", True
+        elif node.type == NodeType.ELEMENT and not entering:
+            yield node, False
+        elif node.type == NodeType.ELEMENT and not skips(node):
+            yield node, True
+            stack.append((node, False))
+            stack += [(child, True) for child in reversed(list(node.child_nodes))]
