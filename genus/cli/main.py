@@ -48,6 +48,8 @@ COMMANDS = {
     "generate": "Continue a text.",
     "chat": "Talk with a model in the terminal.",
     "rank": "Open the page on which people rank answers, and keep what they say.",
+    "index": "Index documents, to be found by words and by meaning.",
+    "search": "Find passages of an index.",
     "answer": "Answer a question from an index, each sentence with its passage.",
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",

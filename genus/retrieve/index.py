@@ -1,0 +1,238 @@
+"""An index of a folder of documents, made and kept up to date: what is there and has not changed is left alone.
+
+Not for how documents are read or cut, nor for how an index is stored. A document is in the index as it was or as it is now,
+and a killed run goes on where it stopped when it is started again.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genus.core.errors import GenusError
+from genus.core.progress import progress, say
+from genus.data.sources import Document, Dropped
+from genus.retrieve.chunk import passages
+from genus.retrieve.corpus import Corpus
+from genus.retrieve.documents import Reading, reading
+from genus.retrieve.drops import Drops
+from genus.retrieve.encoder import Encoder
+from genus.retrieve.encoding import open_encoder, read_by_encoder
+from genus.retrieve.opening import open_corpus
+from genus.retrieve.passage import Passage
+from genus.retrieve.recipe import Index
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Index", "delete_documents", "make_index"]
+
+_BATCH = 2048  # passages that are added at once: what a kill costs at most, half a minute to a minute of encoding
+_SLICE = 256  # passages encoded between two looks at the progress
+_KEPT = 128 * 2**20  # bytes of vectors kept for texts that come again
+_COLUMNS = ("id", "document", "sha256", "start", "end", "url", "source", "language", "date")
+
+
+class Told(NamedTuple):
+    """What a run did: documents of each kind, passages written and of how many of them the text was encoded."""
+
+    new: int
+    changed: int
+    unchanged: int
+    removed: int
+    dropped: int
+    written: int
+    encoded: int
+    passages: int
+    seconds: float
+
+
+class _Known(NamedTuple):
+    """A document in the index: how many passages it has, and a sum over them that tells whether any has changed."""
+
+    count: int
+    digest: int
+
+
+def make_index(source: str, recipe: Index) -> Told:
+    """Bring the index up to date with `source`, and say what was done. Raises GenusError where nothing in it is usable."""
+    _check_apart(source, recipe.out)
+    total, found = reading(source)
+    drops = Drops(recipe.dropped)
+    begun = _from_first_document(source, found, drops)
+    encoder = open_encoder(recipe.encoder)
+    facts = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
+    corpus = open_corpus(recipe.out, facts)
+    run = _Run(corpus, encoder, drops)
+    with progress("indexing", total) as update:
+        for done, item in begun:
+            run.take(item, lambda note, done=done: update(done, note))  # type: ignore[misc]
+        run.write(lambda note: update(total, note))
+    gone = [name for name in run.known if name not in run.seen]
+    removed = run.prune(gone) if recipe.prune else 0
+    corpus.compact()
+    drops.tell()
+    if gone and not removed:
+        say(f"{len(gone):,} documents of the index are not in {source}; --prune takes them out")
+    return run.told(removed)
+
+
+def delete_documents(place: str, names: Sequence[str]) -> int:
+    """Take documents out of an index, off the disk too, and give the number of their passages.
+
+    Raises GenusError, with nothing changed, where one of them is not there.
+    """
+    corpus = open_corpus(place)
+    first = {name: f"{name}:1" for name in names}
+    there = corpus.known(list(first.values()))
+    for name, passage in first.items():
+        if passage not in there:
+            raise GenusError(
+                f"{place} has no document {name!a}; genus search shows the ids of documents before the last colon"
+            )
+    count = corpus.delete(names)
+    corpus.compact()
+    return count
+
+
+class _Run:
+    """What is known while a source is gone through."""
+
+    def __init__(self, corpus: Corpus, encoder: Encoder, drops: Drops) -> None:
+        self.corpus, self.drops = corpus, drops
+        self.known = _documents_of(corpus)
+        self.vectors = _Vectors(encoder)
+        self.seen: dict[str, int] = {}
+        self.waiting: list[Passage] = []
+        self.shrunk: list[str] = []
+        self.changed: list[str] = []  # ids of passages of documents that were there already
+        self.counts = dict.fromkeys(("new", "changed", "unchanged", "written"), 0)
+        self.began = time.monotonic()
+
+    def take(self, item: Document | Dropped, note: Any) -> None:
+        """A document that is new or has changed waits to be written; what waits is written when it is enough."""
+        if isinstance(item, Document):
+            try:
+                mine = list(passages(item))
+            except GenusError as error:
+                item = Dropped(item.id, "bad id", str(error))
+        if isinstance(item, Dropped):
+            self.drops.add(item)
+            return
+        digest, before = sum(map(_digest, map(_facts, mine))), self.known.get(item.id)
+        if item.id in self.seen:
+            if self.seen[item.id] != digest:
+                self.drops.add(Dropped(item.id, "id again", "another document of the source has it; give each its own"))
+            return
+        self.seen[item.id] = digest
+        if before == _Known(len(mine), digest):
+            self.counts["unchanged"] += 1
+            return
+        self.counts["new" if before is None else "changed"] += 1
+        if before is not None and before.count > len(mine):
+            self.shrunk.append(item.id)
+        elif before is not None:
+            self.changed += [passage.id for passage in mine]
+        self.waiting += mine
+        if len(self.waiting) >= _BATCH:
+            self.write(note)
+        else:
+            note(self._note())
+
+    def write(self, note: Any) -> None:
+        """Add what waits. A document that has become shorter is taken out just before, so that none of its old end stays."""
+        there = {passage.id: passage for passage in self.corpus.get(self.changed)} if self.changed else {}
+        todo = [passage for passage in self.waiting if there.get(passage.id) != passage]
+        for first in range(0, len(todo), _SLICE):
+            self.vectors.prepare(todo[first : first + _SLICE])
+            note(self._note())
+        if self.shrunk:
+            self.corpus.delete(self.shrunk)
+        if todo:
+            self.corpus.add(todo, self.vectors.of(todo))
+        self.counts["written"] += len(todo)
+        self.waiting, self.shrunk, self.changed = [], [], []
+
+    def prune(self, gone: Sequence[str]) -> int:
+        """Take documents out, unless a file that may hold them could not be read."""
+        if self.drops.unread:
+            say(f"warning: nothing is pruned, since {self.drops.unread} could not be read; make it readable, or remove it")
+            return 0
+        for first in range(0, len(gone), 1000):
+            self.corpus.delete(gone[first : first + 1000])
+        return len(gone)
+
+    def told(self, removed: int) -> Told:
+        """The end of it."""
+        seconds = time.monotonic() - self.began
+        encoded, there = self.vectors.encoded, len(self.corpus)
+        dropped = self.drops.count
+        return Told(**self.counts, removed=removed, dropped=dropped, encoded=encoded, passages=there, seconds=seconds)
+
+    def _note(self) -> str:
+        rate = self.vectors.encoded / max(time.monotonic() - self.began, 1e-9)
+        return f"{self.counts['written'] + len(self.waiting):,} passages, {rate:,.0f}/s encoded"
+
+
+class _Vectors:
+    """Vectors of passages; equal texts are encoded once, as long as the first one's vector is kept."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder, self.encoded = encoder, 0
+        self.most = max(2 * _BATCH, _KEPT // (4 * encoder.width))
+        self.kept: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def prepare(self, passages: Sequence[Passage]) -> None:
+        """Encode those whose vectors are not kept."""
+        texts = {passage.sha256: read_by_encoder(passage) for passage in passages if passage.sha256 not in self.kept}
+        self.kept.update(zip(texts, self.encoder.encode(list(texts.values())), strict=True))
+        self.encoded += len(texts)
+
+    def of(self, passages: Sequence[Passage]) -> "np.ndarray":
+        """Vectors (n, width) of passages that were prepared; the oldest are let go of after."""
+        import numpy as np
+
+        found = np.stack([self.kept[passage.sha256] for passage in passages])
+        while len(self.kept) > self.most:
+            self.kept.popitem(last=False)
+        return found
+
+
+def _documents_of(corpus: Corpus) -> dict[str, _Known]:
+    known: dict[str, _Known] = {}
+    for batch in corpus.arrow(_COLUMNS):
+        columns = [batch.column(name).to_pylist() for name in _COLUMNS]
+        for facts in zip(*columns, strict=True):
+            before = known.get(facts[1], _Known(0, 0))
+            known[facts[1]] = _Known(before.count + 1, before.digest + _digest(facts))
+    return known
+
+
+def _facts(passage: Passage) -> tuple[Any, ...]:
+    return tuple(getattr(passage, name) for name in _COLUMNS)
+
+
+def _digest(facts: Iterable[Any]) -> int:
+    """A number that is summed over a document's passages, since a store gives them in no order."""
+    return int.from_bytes(hashlib.blake2b("\0".join(map(str, facts)).encode(), digest_size=16).digest())
+
+
+def _check_apart(source: str, out: str) -> None:
+    if "://" in out:
+        return
+    read, written = Path(source).resolve(), Path(out).resolve()
+    if Path(source).exists() and (written.is_relative_to(read) or read.is_relative_to(written)):
+        raise GenusError(f"the index {out} and its source {source} lie in each other; name an --out elsewhere")
+
+
+def _from_first_document(source: str, found: Reading, drops: Drops) -> Iterator[tuple[float, Document | Dropped]]:
+    """The same from the first document on, so that nothing is made of a source that has none."""
+    for done, item in found:
+        if isinstance(item, Document):
+            return chain([(done, item)], found)
+        drops.add(item)
+    drops.tell()
+    raise GenusError(f"{source} holds no text that can be used; give it .txt, .md, .html, .jsonl or .parquet files in UTF-8")
