@@ -144,17 +144,25 @@ def _hidden(node: "DOMNode") -> bool:
 
 
 def _walk(root: "DOMNode", skips: "Callable[[DOMNode], bool]" = lambda _: False) -> Iterator["tuple[DOMNode | str, bool]"]:
-    """Elements as they are entered (true) and left, and texts, in order; without recursion."""
+    """Elements as they are entered (true) and left, and texts, in order; without recursion.
+
+    From sibling to sibling: a list of child nodes takes time in the square of their number.
+    """
     from resiliparse.parse.html import NodeType
 
-    stack = [(root, True)]
-    while stack:
-        node, entering = stack.pop()
+    opened = []
+    node: DOMNode | None = root
+    while node is not None:
         if node.type == NodeType.TEXT:
             yield node.value or "", True
-        elif node.type == NodeType.ELEMENT and not entering:
-            yield node, False
         elif node.type == NodeType.ELEMENT and not skips(node):
             yield node, True
-            stack.append((node, False))
-            stack += [(child, True) for child in reversed(list(node.child_nodes))]
+            opened.append(node)
+            if node.first_child is not None:
+                node = node.first_child
+                continue
+            yield opened.pop(), False
+        while node is not root and node.next is None and opened:
+            node = opened.pop()
+            yield node, False
+        node = node.next if node is not root else None
