@@ -14,7 +14,7 @@ __all__ = ["Checker"]
 
 _MOST = 3  # sentences
 _ABOUT = 0.35  # cosine of question and sentence from which the sentence is about the question
-_ALIKE = 0.7  # share of words from which a sentence says what another said
+_ALIKE = 0.7  # share of a sentence's words from which one before it said the same
 _BEGINNING = 5  # letters, so that Russians come from Russia
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
 
@@ -88,7 +88,7 @@ class Checker:
 
     def _is_known(self, text: str) -> bool:
         words = _words(text)
-        return any(_alike(words, _words(sentence.text)) >= _ALIKE for sentence in self.sentences)
+        return any(len(words & _words(each.text)) >= _ALIKE * len(words) for each in self.sentences)
 
 
 def _particulars(text: str) -> set[str]:
@@ -103,7 +103,3 @@ def _begun(word: str) -> str:
 
 def _words(text: str) -> set[str]:
     return set(_WORD.findall(text.casefold()))
-
-
-def _alike(one: set[str], other: set[str]) -> float:
-    return len(one & other) / max(1, min(len(one), len(other)))
