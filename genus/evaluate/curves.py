@@ -36,7 +36,7 @@ def curves(records: Records) -> str:
         file = io.StringIO()
         figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
         pyplot.close(figure)
-    return f"<figure>{file.getvalue()[file.getvalue().index('<svg') :]}</figure>{_told(records)}"
+    return f'<figure class="plot">{file.getvalue()[file.getvalue().index("<svg") :]}</figure>{_told(records)}'
 
 
 def _draw_losses(axis: Any, records: Records) -> None:

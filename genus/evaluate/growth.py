@@ -7,6 +7,7 @@ from typing import Any
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_json, write_text
+from genus.core.page import page
 from genus.core.progress import say
 from genus.evaluate.found import Figure, figures_in
 from genus.evaluate.incontext.stage import evaluate_tasks
@@ -21,6 +22,7 @@ from genus.train.recipe import Pretrain
 __all__ = ["evaluate_growth", "growth_plot", "growth_table", "size_plot"]
 
 _NAME = "growth.json"
+_SUMMARY = "Scores by the tokens that the model had read; shaded: 95% intervals."
 
 
 def evaluate_growth(config: Evaluate, recipe: Pretrain) -> dict[str, Any]:
@@ -46,7 +48,10 @@ def evaluate_growth(config: Evaluate, recipe: Pretrain) -> dict[str, Any]:
         points.append({"step": step, "tokens": read[step], **_measure(config, folder)})
     result = {"run": str(recipe.out), "points": points}
     write_json(config.out / _NAME, result)
-    write_text(config.out / "growth.html", f"<!doctype html>\n<title>Growth</title>\n{growth_plot(result)}\n")
+    write_text(
+        config.out / "growth.html",
+        page("Growth", _SUMMARY, [growth_plot(result)]),
+    )
     return result
 
 

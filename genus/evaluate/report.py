@@ -1,13 +1,12 @@
 """The report stage: one self-contained page that says what was made from what, read from what other stages wrote."""
 
 import html
-from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from genus.core.errors import GenusError
 from genus.core.files import read_json, write_text
+from genus.core.page import grid, page, section, small
 from genus.core.progress import duration, say
 from genus.evaluate.card import cards
 from genus.evaluate.curves import curves
@@ -21,26 +20,6 @@ from genus.train.journal import read_journal
 __all__ = ["report"]
 
 _SAMPLES = 3  # at the start, in the middle, at the end
-
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left; vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-blockquote { margin: .4rem 0 1rem; padding-left: 1rem; border-left: 3px solid #8886; white-space: pre-wrap; }
-pre { overflow-x: auto; background: #8881; padding: .8rem; font-size: .85rem; }
-figure { margin: 0; background: #fff; } figure svg { width: 100%; height: auto; } .small { font-size: .85rem; opacity: .75; }
-</style></head><body>
-<h1>$title</h1>
-<p>$summary</p>
-$sections
-</body></html>
-""")
 
 
 def report(config: Report) -> None:
@@ -65,25 +44,21 @@ def report(config: Report) -> None:
     filled = cards(run, config.evaluations)
     source = str(corpus.get("source", "a text"))
     sections = [
-        _section("On text that it has never seen", _scores(scores)),
-        _section("On tasks and probes", _evaluated(config, run)),
-        _section("How it grew", "".join(growth_plot(read_json(file)) for file in sorted(run.rglob("growth.json")))),
-        _section("Learning", curves(read_journal(run / "metrics.jsonl", abandoned=True))),
-        _section("What it writes", _samples(read_journal(run / "samples.jsonl"))),
-        _section("Answers", _answers(_optional(run / "align/wins.json"), _optional(run / "align/reward/gate.json"))),
-        _section("The text", _table(_corpus_rows(corpus))),
-        _section("The tokens", _table(_token_rows(shards))),
-        _section("The mixture", _mixture([record["mixture"] for record in records if "mixture" in record])),
-        _section("The training", _table(_training_rows(facts, steps, read_energy(run)))),
-        _section("The recipe", f"<pre>{html.escape(recipe)}</pre>"),
-        _section("The logbook", _logbook(run / "logbook.md")),
+        section("On text that it has never seen", _scores(scores)),
+        section("On tasks and probes", _evaluated(config, run)),
+        section("How it grew", "".join(growth_plot(read_json(file)) for file in sorted(run.rglob("growth.json")))),
+        section("Learning", curves(read_journal(run / "metrics.jsonl", abandoned=True))),
+        section("What it writes", _samples(read_journal(run / "samples.jsonl"))),
+        section("Answers", _answers(_optional(run / "align/wins.json"), _optional(run / "align/reward/gate.json"))),
+        section("The text", _table(_corpus_rows(corpus))),
+        section("The tokens", _table(_token_rows(shards))),
+        section("The mixture", _mixture([record["mixture"] for record in records if "mixture" in record])),
+        section("The training", _table(_training_rows(facts, steps, read_energy(run)))),
+        section("The recipe", f"<pre>{html.escape(recipe)}</pre>"),
+        section("The logbook", _logbook(run / "logbook.md")),
     ]
-    page = _PAGE.substitute(
-        title=html.escape(f"A GPT made from {Path(source).name or source}"),
-        summary=html.escape(_summary(facts, steps, corpus, scores)),
-        sections="\n".join(section for section in sections if section),
-    )
-    write_text(config.out, page)
+    title = f"A GPT made from {Path(source).name or source}"
+    write_text(config.out, page(title, _summary(facts, steps, corpus, scores), sections))
     for path, text in filled.items():
         if not path.is_file() or path.read_text("utf-8") != text:
             write_text(path, text)
@@ -102,7 +77,7 @@ def _write_sizes(config: Report) -> None:
     curves, found = size_plot(config.sizes)
     table = score_table([figure for _, figure in found], config.out, [name for name, _ in found])
     summary = "Scores against parameters; shaded: 95% intervals."
-    write_text(config.out, _PAGE.substitute(title="Scores by size", summary=summary, sections=curves + table))
+    write_text(config.out, page("Scores by size", summary, [curves, table]))
     say(f"{config.out}: open it in a browser")
 
 
@@ -114,10 +89,6 @@ def _optional(path: Path) -> dict[str, Any]:
 def _logbook(path: Path) -> str:
     text = html.escape(path.read_text("utf-8", errors="replace")) if path.is_file() else ""
     return text and f"<details><summary>{text.count(chr(10)):,} lines</summary><pre>{text}</pre></details>"
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{title}</h2>\n{body}" if body else ""
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
@@ -155,7 +126,7 @@ def _scores(scores: dict[str, Any]) -> str:
         f"Bits for each of {scores['bytes']:,} UTF-8 bytes of {scores['documents']:,} held-out documents; fewer is better. "
         f"Perplexity per token: {scores['perplexity']:.1f} over {scores['tokens']:,} tokens."
     )
-    return f'<table>{cells}</table><p class="small">{html.escape(note)}</p>'
+    return f"<table>{cells}</table>{small(note)}"
 
 
 def _samples(samples: list[dict[str, Any]]) -> str:
@@ -172,8 +143,8 @@ def _answers(wins: dict[str, Any], gate: dict[str, Any]) -> str:
     """Who wins against the SFT model, and what each says."""
     if not wins:
         return ""
-    heads = ("", "wins against the first", "95% interval", "score of 6", "repetition", "tokens")
-    rows, said = [heads], ""
+    head = ("", "wins against the first", "95% interval", "score of 6", "repetition", "tokens")
+    rows, said = [], ""
     for name, found in wins.items():
         model = Path(name).parent.name
         interval = f"{found['win_rate_least']:.1%} to {found['win_rate_most']:.1%}"
@@ -187,7 +158,7 @@ def _answers(wins: dict[str, Any], gate: dict[str, Any]) -> str:
     if gate:
         least, most = gate["accuracy_least"], gate["accuracy_most"]
         note += f" The reward model orders {gate['accuracy']:.1%} ({least:.1%} to {most:.1%}) of held-out pairs as it does."
-    return f'{_grid(rows)}<p class="small">{html.escape(note)}</p>{said}'
+    return grid(head, rows) + small(note) + said
 
 
 def _corpus_rows(corpus: dict[str, Any]) -> list[tuple[str, str]]:
@@ -217,19 +188,14 @@ def _mixture(reports: list[dict[str, Any]]) -> str:
     if not reports:
         return ""
     report = reports[-1]
-    rows = [("source", "target", "achieved", "tokens", "epochs")]
-    rows += [
+    head = ("source", "target", "achieved", "tokens", "epochs")
+    rows = [
         (name, f"{each['target']:.2%}", f"{each['achieved']:.2%}", f"{each['tokens']:,}", f"{each['epochs']:.2f}")
         for name, each in report["sources"].items()
     ]
     left_out = f" Left out: {', '.join(report['left_out'])}." if report["left_out"] else ""
     note = f"Shares of {report['rows']:,} rows; an epoch is all text of its source.{left_out}"
-    return f'{_grid(rows)}<p class="small">{html.escape(note)}</p>'
-
-
-def _grid(rows: Sequence[tuple[str, ...]]) -> str:
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>{cells}</table>"
+    return grid(head, rows) + small(note)
 
 
 def _training_rows(facts: dict[str, Any], steps: list[dict[str, Any]], energy: dict[str, Any]) -> list[tuple[str, str]]:

@@ -69,4 +69,4 @@ def plot(panels: Mapping[str, Mapping[str, Curve]], across: str, logarithmic: bo
         file = io.StringIO()
         figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
         pyplot.close(figure)
-    return f"<figure>{file.getvalue()[file.getvalue().index('<svg') :]}</figure>"
+    return f'<figure class="plot">{file.getvalue()[file.getvalue().index("<svg") :]}</figure>'

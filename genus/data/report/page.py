@@ -4,41 +4,19 @@ All that it says is in report.json, see facts.py.
 """
 
 from html import escape
-from string import Template
 from typing import Any
 
+from genus.core.page import grid, section, small
+from genus.core.page import page as page_of
 from genus.core.progress import duration
 from genus.data.report.charts import bar, histogram
 from genus.data.report.evidence import samples
 from genus.data.report.facts import STEPS
-from genus.data.report.tables import grid, section, small
 
 __all__ = ["page"]
 
 Report = dict[str, Any]
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2.4rem; } h3 { font-size: 1rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
-td, th { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8883; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1rem 0; max-width: 46rem; } figure svg { width: 100%; height: auto; } figcaption { font-size: .9rem; }
-blockquote { margin: .2rem 0 .4rem; padding-left: .8rem; border-left: 3px solid #8886; white-space: pre-wrap;
-  overflow-wrap: anywhere; font-size: .85rem; }
-details { margin: .4rem 0; } summary { cursor: pointer; } code, li p { overflow-wrap: anywhere; }
-pre { overflow-x: auto; background: #8881; padding: .8rem; font-size: .85rem; } .small { font-size: .85rem; opacity: .8; }
-</style></head><body>
-<h1>$title</h1>
-<p>$summary</p>
-$sections
-</body></html>
-""")
 _CAPTIONS = {
     ("read", "characters"): "Length of documents as they were read, in characters",
     (
@@ -67,8 +45,7 @@ def page(report: Report) -> str:
         section("Made from, made with", _origin(report)),
         section("Dropped documents, by chance", samples(report["samples"])),
     ]
-    summary = escape(_summary(report))
-    return _PAGE.substitute(title=escape(title), summary=summary, sections="\n".join(filter(None, sections)))
+    return page_of(title, _summary(report), sections)
 
 
 def _summary(report: Report) -> str:
