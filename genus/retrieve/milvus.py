@@ -61,7 +61,8 @@ class MilvusCorpus:
             if not self._client.has_collection(self.name):
                 raise GenusError(f"{self.place} holds no index of Genus; make one with genus index")
             self._manifest = self._read_manifest()
-        self._manifest.expect(create, self.place)
+            self._manifest.expect(create, self.place)
+            self._client.load_collection(self.name)
         self.encoder = self._manifest.encoder
 
     def __len__(self) -> int:
@@ -248,7 +249,11 @@ def _connected(place: str, create: bool) -> Any:
         from pymilvus.exceptions import MilvusException
     except ImportError:
         raise GenusError("an index in a Milvus needs its client; run: pip install 'genus[milvus]'") from None
-    logging.getLogger("pymilvus").setLevel(logging.ERROR)  # it warns whenever rows are read from milvus-lite page by page
+    for name in (
+        "pymilvus",
+        "grpc",
+    ):  # they log each error with a traceback, and what milvus-lite does not do; we tell errors
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if place.endswith(".db"):
         if not create and not Path(place).is_dir():
             raise GenusError(f"{place} is no index of Genus; make one with genus index")
