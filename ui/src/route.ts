@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-export const PAGES = ["playground", "compare", "chat", "runs", "rank"] as const;
+export const PAGES = ["playground", "compare", "chat", "answer", "runs", "rank"] as const;
 export type PageName = (typeof PAGES)[number];
 
 export interface Route {

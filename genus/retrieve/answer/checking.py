@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from genus.core.errors import GenusError
 from genus.retrieve.answer.answer import Answer, Sentence, Status
-from genus.retrieve.answer.finding import Found
+from genus.retrieve.answer.finding import Found, asks, says_more, spans_of
 from genus.retrieve.encoder import Encoder
-from genus.retrieve.encoding import read_by_encoder
+from genus.retrieve.passage import Passage
 from genus.retrieve.verifier import Verifier
+from genus.retrieve.words import words
 
 __all__ = ["Checker"]
 
@@ -26,7 +27,7 @@ class Checker:
         self.found, self.verifier, self.encoder = found, verifier, encoder
         self.sentences: list[Sentence] = []
         self._question = encoder.encode([found.question])[0]
-        self._texts = [read_by_encoder(passage) for passage in found.sources]
+        self._texts = [_stated(passage) for passage in found.sources]
 
     @property
     def full(self) -> bool:
@@ -46,7 +47,8 @@ class Checker:
         """
         if not 1 <= source <= len(self._texts):
             raise GenusError(f"passage [{source}] does not exist; there are 1 to {len(self._texts)}")
-        if self.full or not text or self._is_known(text) or self._about(text) < _ABOUT:
+        more = says_more(text, set(words(self.found.question)))
+        if self.full or not more or self._is_known(text) or self._about(text) < _ABOUT:
             return None
         sentence = self._judged(text, source)
         self.sentences.append(sentence)
@@ -71,7 +73,7 @@ class Checker:
         texts = [self._texts[source - 1] for source in sources]
         scores, particulars = self.verifier.scores(text, texts), _particulars(text)
         held = [{_begun(word) for word in _WORD.findall(each)} for each in texts]
-        return [score if particulars <= words else 0.0 for score, words in zip(scores, held, strict=True)]
+        return [score if particulars <= there else 0.0 for score, there in zip(scores, held, strict=True)]
 
     def _bearing(self, text: str, source: int) -> tuple[int, int]:
         """Characters of the document that bear the sentence out best: one sentence of the passage."""
@@ -87,19 +89,21 @@ class Checker:
         return float(self.encoder.encode([text])[0] @ self._question)
 
     def _is_known(self, text: str) -> bool:
-        words = _words(text)
-        return any(len(words & _words(each.text)) >= _ALIKE * len(words) for each in self.sentences)
+        own = set(words(text))
+        return any(len(own & set(words(each.text))) >= _ALIKE * len(own) for each in self.sentences)
+
+
+def _stated(passage: Passage) -> str:
+    """Title and text, without the questions in it."""
+    parts = (passage.text[start:end] for start, end in spans_of(passage.text))
+    return "\n".join([passage.title, *(part for part in parts if not asks(part))])
 
 
 def _particulars(text: str) -> set[str]:
     """Figures, and words in capitals but the first."""
-    words = enumerate(_WORD.findall(text))
-    return {_begun(word) for place, word in words if word[0].isdigit() or (place and word[0].isupper())}
+    found = enumerate(_WORD.findall(text))
+    return {_begun(word) for place, word in found if word[0].isdigit() or (place and word[0].isupper())}
 
 
 def _begun(word: str) -> str:
     return word if word[0].isdigit() else word[:_BEGINNING].casefold()
-
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.casefold()))

@@ -1,5 +1,6 @@
 """The passages that an answer may use, and whether any of them speaks of the question at all."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from genus.core.errors import GenusError
@@ -10,11 +11,13 @@ from genus.retrieve.fuse import fused
 from genus.retrieve.passage import Hit, Passage
 from genus.retrieve.search import Search
 from genus.retrieve.verify.coverage import Coverage
+from genus.retrieve.words import words
 
-__all__ = ["Found", "Part", "check_question", "find"]
+__all__ = ["Found", "Part", "asks", "check_question", "find", "says_more", "spans_of"]
 
 _LONGEST = 2000  # characters of a question
 _POOL = 20  # passages that are ranked again
+_NEW = 2  # words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found for a question: passages, best first, and their sentences, nearest first."""
+    """What was found for a question: passages, best first, and their sentences that say more than it, nearest first."""
 
     question: str
     sources: tuple[Passage, ...]
@@ -65,8 +68,24 @@ def find(question: str, search: Search, count: int) -> Found:
     return Found(question, sources, _parts(question, sources, search))
 
 
+def says_more(text: str, known: Set[str]) -> bool:
+    """Whether a sentence says anything beyond the words of a question, and is none: a passage may be full of both."""
+    return not asks(text) and len(set(words(text)) - known) >= _NEW
+
+
+def asks(sentence: str) -> bool:
+    """Whether it is a question, which bears nothing out."""
+    return sentence.rstrip("\"'”’)]")[-1:] in ("?", "？")
+
+
 def _parts(question: str, sources: tuple[Passage, ...], search: Search) -> tuple[Part, ...]:
-    spans = [(number, *span) for number, passage in enumerate(sources, 1) for span in _spans(passage.text)]
+    known = set(words(question))
+    spans = [
+        (number, start, end)
+        for number, passage in enumerate(sources, 1)
+        for start, end in spans_of(passage.text)
+        if says_more(passage.text[start:end], known)
+    ]
     texts = [f"{sources[number - 1].title}\n{sources[number - 1].text[start:end]}" for number, start, end in spans]
     if not texts:
         return ()
@@ -76,7 +95,7 @@ def _parts(question: str, sources: tuple[Passage, ...], search: Search) -> tuple
     return tuple(sorted(parts, key=lambda part: (-part.near, part.source, part.start)))
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
+def spans_of(text: str) -> list[tuple[int, int]]:
     """Sentences, of which none goes over an empty line: what stands before it is a heading, or an address."""
     found, start = [], 0
     for paragraph in text.split("\n\n"):

@@ -15,10 +15,14 @@ export interface Model {
     family?: string;
     chat?: boolean;
     weights?: string;
+    /** Of one that answers from the served index: how. */
+    answers?: "extractive" | "generative";
   };
 }
 
 export const models = signal<Model[] | null>(null);
+/** Those that answer from the served index; they are no choice of other pages. */
+export const answerers = signal<Model[]>([]);
 export const modelsFailure = signal<Failure | null>(null);
 export const wantedModel = kept("model", "");
 
@@ -33,7 +37,9 @@ export const modelFacts = computed(() => models.value?.find((each) => each.id ==
 export async function loadModels(): Promise<void> {
   modelsFailure.value = null;
   try {
-    models.value = (await requestJson<{ data: Model[] }>("v1/models")).data;
+    const all = (await requestJson<{ data: Model[] }>("v1/models")).data;
+    answerers.value = all.filter((each) => each.genus?.answers);
+    models.value = all.filter((each) => !each.genus?.answers);
   } catch (error) {
     modelsFailure.value = asFailure(error);
   }
