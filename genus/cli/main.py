@@ -51,6 +51,7 @@ COMMANDS = {
     "index": "Index documents, to be found by words and by meaning.",
     "search": "Find passages of an index.",
     "answer": "Answer a question from an index, each sentence with its passage.",
+    "cite": "Check whether the sources of a document bear it out, and list better ones.",
     "serve": "Serve models by OpenAI's API, with pages to play, compare and chat.",
     "models": "List the families, or describe one model: its parts, memory and arithmetic.",
     "inspect": "Show an example token by token, and what is learned of it.",
