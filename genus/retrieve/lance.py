@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["LanceCorpus"]
 
 _SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
-_PROBES, _REFINE = 32, 10  # parts of that index that are looked into; how many times the count is then compared in full
+_PROBES = 32  # parts of that index that are looked into
+_REFINE, _LEAST = 10, 200  # how many times the count is then compared in full, and passages that are at least
 _BATCH = 4096  # passages of a batch of `arrow`
 
 Answer = TypeVar("Answer")
@@ -130,7 +131,8 @@ class LanceCorpus:
             if table.count_rows() <= _SCANNED:
                 return self._scanned(table, vector, count, condition)
             asked = table.search(vector).distance_type("dot")
-            asked = asked.bypass_vector_index() if exact else asked.nprobes(_PROBES).refine_factor(_REFINE)
+            refine = max(_REFINE, -(-_LEAST // count))
+            asked = asked.bypass_vector_index() if exact else asked.nprobes(_PROBES).refine_factor(refine)
             found = _where(asked, condition).limit(count).select([*COLUMNS, "_distance"]).to_arrow()
             return [(each, 1 - far) for each, far in zip(_passages(found), found["_distance"].to_pylist(), strict=True)]
 
@@ -155,8 +157,8 @@ class LanceCorpus:
         return [(each, best[row]) for each, row in zip(_passages(found), found["_rowid"].to_pylist(), strict=True)]
 
     def _create(self, encoder: Encoding) -> None:
-        if self.folder.exists() and any(each.name != "tables" for each in self.folder.iterdir()):
-            raise GenusError(f"{self.folder} holds other files; name a new folder for the index")
+        if self.folder.is_file() or (self.folder.is_dir() and {*self.folder.iterdir()} - {self._tables}):
+            raise GenusError(f"{self.folder} is a file, or holds other files; name a new folder for the index")
         with locked(self._tables), self._told():
             manifest = Manifest(encoder, "passages-1")
             shutil.rmtree(self._tables / f"{manifest.table}.lance", ignore_errors=True)  # of a process killed just here

@@ -151,12 +151,12 @@ def test_ranks_are_those_of_bm25_and_of_inner_products(at, query):
     corpus.compact()
     vector = ENCODER.encode([query])[0]
     for where in (None, Not(Is("document", ("doc7", "doc8", "doc9")))):
-        for found, right in (
+        for found, all_ in (
             (corpus.words(query, 12, where), plain.words(query, 60, where)),
             (corpus.near(vector, 12, where), plain.near(vector, 60, where)),
             (corpus.near(vector, 12, where, exact=True), plain.near(vector, 60, where)),
         ):
-            right = sorted(right, key=lambda hit: (-round(hit.score, 5), hit.passage.id))[:12]
+            right = sorted(all_, key=lambda hit: (-round(hit.score, 5), hit.passage.id))[:12]
             assert [hit.score for hit in found] == pytest.approx([hit.score for hit in right], abs=1e-4)
             assert ids(found) == ids(right)
 
