@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["duration", "progress", "say", "set_quiet"]
+__all__ = ["Update", "duration", "progress", "say", "set_quiet"]
 
 _quiet = False
 _PLAIN_EVERY = 15.0  # seconds between plain lines, so that a log of an hour stays readable

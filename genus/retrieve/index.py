@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genus.core.errors import GenusError
-from genus.core.progress import progress, say
+from genus.core.progress import Update, progress, say
 from genus.data.sources import Document, Dropped
 from genus.retrieve.chunk import passages
 from genus.retrieve.corpus import Corpus
@@ -66,11 +66,12 @@ def make_index(source: str, recipe: Index) -> Told:
     encoder = open_encoder(recipe.encoder)
     facts = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
     corpus = open_corpus(recipe.out, facts)
-    run = _Run(corpus, encoder, drops)
     with progress("indexing", total) as update:
+        run = _Run(corpus, encoder, drops, update)
         for done, item in begun:
-            run.take(item, lambda note, done=done: update(done, note))  # type: ignore[misc]
-        run.write(lambda note: update(total, note))
+            run.take(item, done)
+        run.write()
+        run.tell(total)
     gone = [name for name in run.known if name not in run.seen]
     removed = run.prune(gone) if recipe.prune else 0
     corpus.compact()
@@ -90,9 +91,7 @@ def delete_documents(place: str, names: Sequence[str]) -> int:
     there = corpus.known(list(first.values()))
     for name, passage in first.items():
         if passage not in there:
-            raise GenusError(
-                f"{place} has no document {name!a}; genus search shows the ids of documents before the last colon"
-            )
+            raise GenusError(f"{place} has no document {name!a}; the ids that genus search shows are DOCUMENT:NUMBER")
     count = corpus.delete(names)
     corpus.compact()
     return count
@@ -101,8 +100,8 @@ def delete_documents(place: str, names: Sequence[str]) -> int:
 class _Run:
     """What is known while a source is gone through."""
 
-    def __init__(self, corpus: Corpus, encoder: Encoder, drops: Drops) -> None:
-        self.corpus, self.drops = corpus, drops
+    def __init__(self, corpus: Corpus, encoder: Encoder, drops: Drops, update: Update) -> None:
+        self.corpus, self.drops, self.update = corpus, drops, update
         self.known = _documents_of(corpus)
         self.vectors = _Vectors(encoder)
         self.seen: dict[str, int] = {}
@@ -110,10 +109,12 @@ class _Run:
         self.shrunk: list[str] = []
         self.changed: list[str] = []  # ids of passages of documents that were there already
         self.counts = dict.fromkeys(("new", "changed", "unchanged", "written"), 0)
+        self.read = self.settled = 0.0  # bytes of the source, and those of them that no longer wait
         self.began = time.monotonic()
 
-    def take(self, item: Document | Dropped, note: Any) -> None:
+    def take(self, item: Document | Dropped, done: float) -> None:
         """A document that is new or has changed waits to be written; what waits is written when it is enough."""
+        self.read = done
         if isinstance(item, Document):
             try:
                 mine = list(passages(item))
@@ -130,6 +131,7 @@ class _Run:
         self.seen[item.id] = digest
         if before == _Known(len(mine), digest):
             self.counts["unchanged"] += 1
+            self.settled = self.settled if self.waiting else done
             return
         self.counts["new" if before is None else "changed"] += 1
         if before is not None and before.count > len(mine):
@@ -138,23 +140,27 @@ class _Run:
             self.changed += [passage.id for passage in mine]
         self.waiting += mine
         if len(self.waiting) >= _BATCH:
-            self.write(note)
-        else:
-            note(self._note())
+            self.write()
 
-    def write(self, note: Any) -> None:
-        """Add what waits. A document that has become shorter is taken out just before, so that none of its old end stays."""
+    def write(self) -> None:
+        """Add what waits. A document that has become shorter is taken out just before: none of its old end may stay."""
         there = {passage.id: passage for passage in self.corpus.get(self.changed)} if self.changed else {}
         todo = [passage for passage in self.waiting if there.get(passage.id) != passage]
         for first in range(0, len(todo), _SLICE):
             self.vectors.prepare(todo[first : first + _SLICE])
-            note(self._note())
+            self.tell(self.settled + (self.read - self.settled) * min(1, (first + _SLICE) / len(todo)), first)
         if self.shrunk:
             self.corpus.delete(self.shrunk)
         if todo:
             self.corpus.add(todo, self.vectors.of(todo))
         self.counts["written"] += len(todo)
+        self.settled = self.read
         self.waiting, self.shrunk, self.changed = [], [], []
+
+    def tell(self, done: float, encoded: int = 0) -> None:
+        """Show how far it is."""
+        rate = self.vectors.encoded / max(time.monotonic() - self.began, 1e-9)
+        self.update(done, f"{self.counts['written'] + encoded:,} passages, {rate:,.0f}/s encoded")
 
     def prune(self, gone: Sequence[str]) -> int:
         """Take documents out, unless a file that may hold them could not be read."""
@@ -171,10 +177,6 @@ class _Run:
         encoded, there = self.vectors.encoded, len(self.corpus)
         dropped = self.drops.count
         return Told(**self.counts, removed=removed, dropped=dropped, encoded=encoded, passages=there, seconds=seconds)
-
-    def _note(self) -> str:
-        rate = self.vectors.encoded / max(time.monotonic() - self.began, 1e-9)
-        return f"{self.counts['written'] + len(self.waiting):,} passages, {rate:,.0f}/s encoded"
 
 
 class _Vectors:
