@@ -62,4 +62,4 @@ def test_auroc_on_wice(shared_data):
     judge = Coverage(count_words(text for page in cut for text in page))
     scores = [max(judge.scores(claim["claim"], page)) for claim, page in zip(claims, cut, strict=True)]
     supported = [claim["label"] == "supported" for claim in claims]
-    assert roc_auc_score(supported, scores) == pytest.approx(0.763, abs=5e-4)
+    assert roc_auc_score(supported, scores) == pytest.approx(0.763, abs=1.5e-3)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from genus.retrieve.verifier import Thresholds
-from genus.retrieve.verify.words import WordCounts, common_words, words_of
+from genus.retrieve.verify.words import WordCounts, common_words
+from genus.retrieve.words import words
 
 __all__ = ["Coverage"]
 
@@ -24,7 +25,7 @@ class Coverage:
 
     def scores(self, claim: str, passages: Sequence[str]) -> list[float]:
         """Of each passage, in order."""
-        weights = {word: self.counts.idf(word) for word in words_of(claim)}
+        weights = {word: self.counts.idf(word) for word in words(claim)}
         total = sum(weights.values()) or 1.0
-        said = [set(words_of(passage)) for passage in passages]
-        return [sum(weight for word, weight in weights.items() if word in words) / total for words in said]
+        said = [set(words(passage)) for passage in passages]
+        return [sum(weight for word, weight in weights.items() if word in there) / total for there in said]

@@ -1,7 +1,6 @@
-"""Words of texts, and how rare they are among passages. Not for ranking: the index has its own BM25."""
+"""How rare words are among passages. Not for ranking: the index has its own BM25."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from importlib.resources import files
 from itertools import islice
 
 from genus.retrieve.corpus import Corpus
+from genus.retrieve.words import words
 
-__all__ = ["WordCounts", "common_words", "count_corpus", "count_words", "words_of"]
+__all__ = ["WordCounts", "common_words", "count_corpus", "count_words"]
 
-_WORD = re.compile(r"\w+")
 _SAMPLE = 20_000  # passages of a corpus; rarer words than it shows all weigh about the same
 
 
@@ -30,16 +29,11 @@ class WordCounts:
         return math.log(1 + (self.passages - held + 0.5) / (held + 0.5))
 
 
-def words_of(text: str) -> list[str]:
-    """Runs of letters, digits and underscores, in lower case."""
-    return _WORD.findall(text.lower())
-
-
 def count_words(passages: Iterable[str]) -> WordCounts:
     """Of some passages, best those that claims are checked against."""
     holding, total = Counter[str](), 0
     for passage in passages:
-        holding.update(set(words_of(passage)))
+        holding.update(set(words(passage)))
         total += 1
     return WordCounts(total, holding)
 
