@@ -7,6 +7,7 @@ hides. Not for what the counts are worth: layer.py learns that from labelled cla
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,14 +58,14 @@ class _Claim:
         self.total = sum(self.weights.values()) or 1.0
         self.stems = {word: _stem(word) for word in self.weights}
         self.numbers, self.names = _numbers(text), {word for name in _NAME.findall(text) for word in words(name)}
-        self.pairs = list(zip(said, said[1:], strict=False))
+        self.pairs = list(pairwise(said))
         self.commas = text.count(",")
 
     def beside(self, passage: str) -> list[float]:
         """The features, in order."""
         said = words(passage)
         there, numbers = set(said), _numbers(passage)
-        stems, pairs = {_stem(word) for word in there}, set(zip(said, said[1:], strict=False))
+        stems, pairs = {_stem(word) for word in there}, set(pairwise(said))
         exact = [weight for word, weight in self.weights.items() if word in there]
         missing = [weight for word, weight in self.weights.items() if word not in there and self.stems[word] not in stems]
         return [
