@@ -33,3 +33,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data is not present at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def answer_writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model that has learned what to write from each passage of a small library."""
+    from tests.retrieve.answering import hostile_search, make_writer
+
+    return make_writer(tmp_path_factory.mktemp("models") / "writer", hostile_search())

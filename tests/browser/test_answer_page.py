@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from genus.engine.model import load
 from genus.retrieve.verify.coverage import Coverage
 from tests.browser.conftest import AXE, Served
 from tests.browser.pretend import PAGES
-from tests.retrieve.answering import BEARS, ORDERS, WRITTEN, hostile_search, writer
+from tests.retrieve.answering import BEARS, ORDERS, WRITTEN, hostile_search
 from tests.serve.here import KEY, serving
 
 pytestmark = pytest.mark.browser
@@ -21,11 +22,10 @@ def search():
 
 
 @pytest.fixture(scope="module")
-def server(search, tmp_path_factory):
+def server(search, answer_writer):
     if not (PAGES / "index.html").is_file():
         pytest.skip("the pages are not built; run `make pages`")
-    folder = tmp_path_factory.mktemp("models") / "writer"
-    with serving(writer(folder, search), folder) as here:
+    with serving(load(answer_writer), answer_writer) as here:
         here.state.search, here.state.verifier = search, Coverage()
         yield Served(here.url, KEY, None)
         assert here.settled()

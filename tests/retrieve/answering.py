@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from genus.engine.model import Model, load
+from genus.engine.model import Model
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
@@ -60,8 +60,8 @@ def hostile_search() -> Search:
     return Search(MemoryCorpus([*library(), passage("evil", ORDERS)], encoder), encoder)
 
 
-def writer(folder: Path, search: Search) -> Model:
-    """The model, saved in a new folder and read again."""
+def make_writer(folder: Path, search: Search) -> Path:
+    """The model, saved in a new folder."""
     texts = [*LIBRARY.values(), ORDERS, BEARS, *WRITTEN.values(), "Answer the question in one sentence: what the text says."]
     tokenizer = train_kind(iter(texts * 4), 520).with_template(TEMPLATE, ["<|im_start|>", "<|im_end|>"])
     spec = spec_of("gpt2", vocab=tokenizer.vocab, context=512, width=64, depth=2, heads=4)
@@ -69,7 +69,7 @@ def writer(folder: Path, search: Search) -> Model:
     initialise(network, family_named("gpt2").init(spec), seed=0)
     _learn(network, search, tokenizer)
     Model(network, family_named("gpt2"), tokenizer).save(folder)
-    return load(folder)
+    return folder
 
 
 def _learn(network: LanguageModel, search: Search, tokenizer: Tokenizer) -> None:

@@ -8,11 +8,12 @@ import json
 import openai
 import pytest
 
+from genus.engine.model import load
 from genus.retrieve.answer.answer import NOT_FOUND
 from genus.retrieve.answer.asking import SOURCES
 from genus.retrieve.search import Search
 from genus.retrieve.verify.coverage import Coverage
-from tests.retrieve.answering import BEARS, ORDERS, WRITTEN, hostile_search, writer
+from tests.retrieve.answering import BEARS, ORDERS, WRITTEN, hostile_search
 from tests.serve.here import KEY, Here, serving
 
 
@@ -22,9 +23,8 @@ def search() -> Search:
 
 
 @pytest.fixture(scope="module")
-def cited(search, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "writer"
-    with serving(writer(folder, search), folder) as here:
+def cited(search, answer_writer):
+    with serving(load(answer_writer), answer_writer) as here:
         here.state.search, here.state.verifier = search, Coverage()
         yield here
         assert here.settled()

@@ -1,0 +1,74 @@
+"""`genus answer` on an index in a folder: what it prints, and what it refuses before anything is loaded."""
+
+import json
+
+import pytest
+
+import genus.cli.main as cli
+from genus.retrieve.answer.answer import NOT_FOUND
+from genus.retrieve.lance import LanceCorpus
+from genus.retrieve.minilm import MiniLM
+from tests.retrieve.answering import BEARS, LIBRARY, ORDERS, WRITTEN, library
+from tests.retrieve.memory_corpus import passage
+
+HOSTILE = "Green \x1b[31mtea\u202e leaves <script>alert(1)</script> fold in the pot."
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory) -> str:
+    folder, encoder = tmp_path_factory.mktemp("index") / "library", MiniLM()
+    corpus = LanceCorpus(folder, {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width})
+    found = [*library(), passage("evil", ORDERS), passage("hostile", HOSTILE)]
+    corpus.add(found, encoder.encode([f"{each.title}\n{each.text}" for each in found]))
+    return str(folder)
+
+
+def test_quotes_with_the_place_of_each(index, capsys):
+    assert cli._run(["answer", BEARS, "--index", index]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("Polar bears eat ringed seals, which they catch at holes in the ice. [")
+    assert any("bears:1, characters 41 to 108, sha256 " in line for line in rest)
+
+
+def test_json_has_offsets_of_the_document(index, capsys):
+    assert cli._run(["answer", BEARS, "--index", index, "--json", "--count", "3"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["sources"]) == 3 and not said["abstained"]
+    quote = said["sentences"][0]["quote"]
+    assert LIBRARY["bears"][quote["start"] : quote["end"]] == said["sentences"][0]["text"]
+
+
+def test_a_terminal_is_written_to_in_plain_text(index, capsys):
+    assert cli._run(["answer", "Which tea leaves fold in the pot?", "--index", index]) == 0
+    said = capsys.readouterr().out
+    assert "<script>alert(1)</script> fold" in said and "\x1b" not in said and "\u202e" not in said
+
+
+def test_what_is_not_there_is_not_answered(index, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin.read", lambda: "How do I reset the password of my router?\n", raising=False)
+    assert cli._run(["answer", "-", "--index", index]) == 0
+    assert capsys.readouterr().out.startswith(NOT_FOUND)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["What?"], "genus index sotu --out runs/sotu/index"),
+    (["What?", "--index", "nowhere"], "nowhere"),
+    (["What?", "--index", "x", "--mode", "generative"], "genus import smollm2"),
+    (["What?", "--index", "x", "--count", "0"], "choose from 1 to 20"),
+    (["x" * 2001, "--index", "x"], "2,001 characters"),
+    ([" ", "--index", "x"], "the question is empty"),
+    (["What?", "--index", "x", "--mode", "poetic"], "poetic"),
+])  # fmt: skip
+def test_wrong_use_is_told_in_a_sentence(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli._run(["answer", *arguments]) in (1, 2)
+    error = capsys.readouterr().err
+    assert said in error and "defect" not in error and len(error.splitlines()) == 1
+
+
+def test_a_model_writes(index, capsys, answer_writer):
+    assert cli._run(["answer", BEARS, "--index", index, "--model", str(answer_writer), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["mode"] == "generative"
+    told = {each["text"]: each["status"] for each in said["sentences"]}
+    assert told == dict(zip(WRITTEN.values(), ("supported", "unsupported", "unsupported"), strict=True))
