@@ -1,5 +1,6 @@
 """Passages: 100 words, the last two even, offsets exact, whatever the text is."""
 
+import itertools
 import re
 
 import pytest
@@ -17,7 +18,10 @@ def cut(text: str, **meta: str) -> list:
 
 @pytest.mark.parametrize(
     ("words", "sizes"),
-    [(1, [1]), (100, [100]), (101, [51, 50]), (103, [52, 51]), (200, [100, 100]), (203, [100, 52, 51]), (350, [100, 100, 75, 75])],
+    [
+        (1, [1]), (100, [100]), (101, [51, 50]), (103, [52, 51]), (200, [100, 100]), (203, [100, 52, 51]),
+        (350, [100, 100, 75, 75]),
+    ],
 )  # fmt: skip
 def test_the_last_two_passages_share_what_is_left(words, sizes):
     found = cut(" ".join(f"w{i}" for i in range(words)))
@@ -32,7 +36,7 @@ def test_offsets_are_exact_and_no_word_is_lost(text):
     found = cut(text)
     assert all(text[each.start : each.end] == each.text and each.text.strip() == each.text for each in found)
     assert "".join("".join(each.text.split()) for each in found) == "".join(text.split())
-    assert all(before.end <= after.start for before, after in zip(found, found[1:], strict=False))
+    assert all(before.end <= after.start for before, after in itertools.pairwise(found))
 
 
 def test_text_without_blanks_is_cut_too():
