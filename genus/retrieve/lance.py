@@ -7,11 +7,13 @@ Words: BM25 with k1 = 1.2 and b = 0.75, over words that we split ourselves. Lanc
 mean length until `compact`, so that scores move a little when it is called.
 """
 
+import asyncio
 import contextlib
+import functools
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +24,7 @@ from genus.retrieve.filters import SQL, Filter, among, written
 from genus.retrieve.manifest import Encoding, Manifest, encoder_facts
 from genus.retrieve.passage import Hit, Passage
 from genus.retrieve.ranking import Scored, hits, untied
-from genus.retrieve.rows import COLUMNS, checked, schema, to_rows
+from genus.retrieve.rows import COLUMNS, checked, passages_of, schema, to_rows
 from genus.retrieve.scan import Scan
 from genus.retrieve.words import query_words
 
@@ -35,6 +37,7 @@ __all__ = ["LanceCorpus"]
 _SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
 _PROBES = 32  # parts of that index that are looked into
 _REFINE, _LEAST = 10, 200  # how many times the count is then compared in full, and passages that are at least
+_AT_ONCE = timedelta(0)  # what others add is seen at once
 _BATCH = 4096  # passages of a batch of `arrow`
 
 Answer = TypeVar("Answer")
@@ -46,7 +49,7 @@ class LanceCorpus:
     def __init__(self, folder: Path, create: Encoding | None = None) -> None:
         self.folder = folder
         self._tables = folder / "tables"
-        self._scan: tuple[Any, Scan] | None = None
+        self._scan: tuple[Any, Scan | None] = None, None
         self._loading = threading.Lock()
         if create is not None and not (folder / "index.json").exists():
             self._create(encoder_facts(create))
@@ -54,10 +57,10 @@ class LanceCorpus:
         self._manifest.expect(create, str(folder))
         self.encoder = self._manifest.encoder
         with self._told():
-            self._table = self._connect().open_table(self._manifest.table)
+            self._reopen()
 
     def __len__(self) -> int:
-        return self._read(lambda table: int(table.count_rows()))
+        return self._read(lambda table: int(_done(table.count_rows())))
 
     def add(self, passages: Sequence[Passage], vectors: "np.ndarray") -> None:
         """Put passages in, over those of the same ids, in one commit; vectors (n, width)."""
@@ -79,7 +82,7 @@ class LanceCorpus:
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """Those that are there, in the order of `ids`."""
-        found = {passage.id: passage for passage in _passages(self._read(lambda table: _of(table, ids, COLUMNS)))}
+        found = {passage.id: passage for passage in passages_of(self._read(lambda table: _of(table, ids, COLUMNS)))}
         return [found[name] for name in ids if name in found]
 
     def delete(self, documents: Sequence[str]) -> int:
@@ -101,7 +104,7 @@ class LanceCorpus:
             if self._manifest.stale:
                 self._rewrite()
             _index(self._table)
-            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            self._table.optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
 
     def words(self, query: str, count: int, where: Filter | None = None) -> list[Hit]:
         """The best by BM25 over title and text, best first; equal scores by id."""
@@ -113,9 +116,15 @@ class LanceCorpus:
         condition = None if where is None else written(where, SQL)
 
         def search(table: Any, limit: int) -> Sequence[Scored]:
-            asked = table.search(MatchQuery(said, "words"), query_type="fts").limit(limit)
-            found = _where(asked, condition).select([*COLUMNS, "_score"]).to_arrow()
-            return list(zip(_passages(found), found["_score"].to_pylist(), strict=True))
+            asked = _where(table.query().nearest_to_text(MatchQuery(said, "words")), condition).limit(limit)
+            scan = self._scanned(table, load=False)
+            if scan is not None:  # it holds the passages, whose columns take longer to fetch than their words to find
+                found = _done(asked.select(["_score"]).with_row_id().to_arrow())
+                passages = scan.passages(found["_rowid"].to_pylist())
+            if scan is None or passages is None:
+                found = _done(asked.select([*COLUMNS, "_score"]).to_arrow())
+                passages = passages_of(found)
+            return list(zip(passages, found["_score"].to_pylist(), strict=True))
 
         return hits(self._read(lambda table: untied(lambda limit: search(table, limit), count)), count)
 
@@ -128,33 +137,38 @@ class LanceCorpus:
         condition = None if where is None else written(where, SQL)
 
         def search(table: Any) -> Sequence[Scored]:
-            if table.count_rows() <= _SCANNED:
-                return self._scanned(table, vector, count, condition)
-            asked = table.search(vector).distance_type("dot")
+            scan = self._scanned(table)
+            if scan is not None:
+                rows = (
+                    None
+                    if condition is None
+                    else _done(_where(table.query(), condition).select([]).with_row_id().to_arrow())
+                )
+                return scan.best(vector, count, None if rows is None else rows["_rowid"].to_numpy())
+            asked = _where(table.query().nearest_to(vector), condition).distance_type("dot")
             refine = max(_REFINE, -(-_LEAST // count))
             asked = asked.bypass_vector_index() if exact else asked.nprobes(_PROBES).refine_factor(refine)
-            found = _where(asked, condition).limit(count).select([*COLUMNS, "_distance"]).to_arrow()
-            return [(each, 1 - far) for each, far in zip(_passages(found), found["_distance"].to_pylist(), strict=True)]
+            found = _done(asked.limit(count).select([*COLUMNS, "_distance"]).to_arrow())
+            return [(each, 1 - far) for each, far in zip(passages_of(found), found["_distance"].to_pylist(), strict=True)]
 
         return hits(self._read(search), count)
 
     def arrow(self, columns: Sequence[str] = ()) -> Iterator["pa.RecordBatch"]:
         """All passages with their "vector", by which an index moves from one store to another; or these columns of them."""
         names = list(columns) or [*COLUMNS, "vector"]
-        yield from self._read(lambda table: table.search().select(names).to_batches(_BATCH))
+        yield from self._read(lambda _: self._table.search().select(names).to_batches(_BATCH))
 
-    def _scanned(self, table: Any, vector: "np.ndarray", count: int, condition: str | None) -> Sequence[Scored]:
-        version = self._manifest.table, table.version
+    def _scanned(self, table: Any, load: bool = True) -> Scan | None:
+        """The passages in memory as they are now; None for a large index, or where they are not there and need not be."""
+        version = self._manifest.table, _done(table.version())
+        if self._scan[0] == version or not load:
+            return self._scan[1] if self._scan[0] == version else None
         with self._loading:  # of requests that come at once, one reads the vectors
-            if self._scan is None or self._scan[0] != version:
-                self._scan = version, _loaded(table)
-            scan = self._scan[1]
-        rows = None if condition is None else _where(table.search(), condition).with_row_id(True).select(["_rowid"])
-        best = scan.best(vector, count, None if rows is None else rows.to_arrow()["_rowid"].to_numpy())
-        if not best:
-            return []
-        found = table.take_row_ids(list(best)).select(list(COLUMNS)).with_row_id().to_arrow()
-        return [(each, best[row]) for each, row in zip(_passages(found), found["_rowid"].to_pylist(), strict=True)]
+            if self._scan[0] != version:
+                small = _done(table.count_rows()) <= _SCANNED
+                wanted = table.query().select([*COLUMNS, "vector"]).with_row_id()
+                self._scan = version, Scan(_done(wanted.to_arrow())) if small else None
+            return self._scan[1]
 
     def _create(self, encoder: Encoding) -> None:
         if self.folder.is_file() or (self.folder.is_dir() and {*self.folder.iterdir()} - {self._tables}):
@@ -170,7 +184,13 @@ class LanceCorpus:
             import lancedb
         except ImportError:
             raise GenusError("an index in a folder needs LanceDB; run: pip install 'genus[retrieve]'") from None
-        return lancedb.connect(self._tables, read_consistency_interval=timedelta(0))  # what others add is seen at once
+        return lancedb.connect(self._tables, read_consistency_interval=_AT_ONCE)
+
+    async def _queried(self, name: str) -> Any:
+        import lancedb
+
+        connection = await lancedb.connect_async(self._tables, read_consistency_interval=_AT_ONCE)
+        return await connection.open_table(name)
 
     def _read_manifest(self) -> Manifest:
         if not (self.folder / "index.json").is_file():
@@ -186,15 +206,16 @@ class LanceCorpus:
     def _read(self, ask: Callable[[Any], Answer]) -> Answer:
         """What `ask` finds in the table; asked again where another process has put a new one in its place meanwhile."""
         try:
-            return ask(self._table)
+            return ask(self._asked)
         except (OSError, RuntimeError, ValueError):
             with self._told():
                 self._reopen()
-                return ask(self._table)
+                return ask(self._asked)
 
     def _reopen(self) -> None:
         self._manifest = self._read_manifest()
         self._table = self._connect().open_table(self._manifest.table)
+        self._asked = _done(self._queried(self._manifest.table))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -224,7 +245,7 @@ class LanceCorpus:
         table = self._connect().create_table(name, data=kept, schema=schema(int(self.encoder["width"])))
         _index(table)
         self._mark(stale=False, table=name)
-        self._table = table
+        self._reopen()
         self._sweep()
 
 
@@ -240,25 +261,24 @@ def _index(table: Any) -> None:
         table.create_index("vector", config=IvfRq(distance_type="dot"))
 
 
-def _loaded(table: Any) -> Scan:
-    import numpy as np
-
-    found = table.search().with_row_id(True).select(["id", "vector"]).to_arrow()
-    width = found.schema.field("vector").type.list_size
-    vectors = found["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return Scan(np.ascontiguousarray(vectors), found["_rowid"].to_numpy(), found["id"].to_pylist())
-
-
 def _of(table: Any, ids: Sequence[str], columns: Sequence[str]) -> "pa.Table":
-    return table.search().where(among("id", ids, SQL)).select(list(columns)).to_arrow()
+    return _done(_where(table.query(), among("id", ids, SQL)).select(list(columns)).to_arrow())
 
 
 def _where(asked: Any, condition: str | None) -> Any:
     return asked if condition is None else asked.where(condition)
 
 
-def _passages(found: "pa.Table") -> list[Passage]:
-    return [Passage(*row) for row in zip(*(found[name].to_pylist() for name in COLUMNS), strict=True)]
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="lancedb", daemon=True).start()
+    return loop
+
+
+def _done(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """What a query gives. LanceDB's queries that are not asynchronous ask for the schema first, and take twice as long."""
+    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
 
 
 def _first_line(error: Exception) -> str:

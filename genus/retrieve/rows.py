@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from genus.retrieve.corpus import Corpus
 
-__all__ = ["COLUMNS", "checked", "from_rows", "moved", "schema", "to_rows"]
+__all__ = ["COLUMNS", "checked", "from_rows", "moved", "passages_of", "schema", "to_rows"]
 
 COLUMNS = Passage.__slots__
 _NUMBERS = ("number", "start", "end")
@@ -62,10 +62,14 @@ def to_rows(passages: Sequence[Passage], vectors: "np.ndarray") -> "pa.Table":
 
 def from_rows(batch: "pa.RecordBatch") -> tuple[list[Passage], "np.ndarray"]:
     """Passages and vectors (n, width) of a batch of `Corpus.arrow()`."""
-    listed = [batch.column(name).to_pylist() for name in COLUMNS]
     vectors = batch.column("vector")
     flat = vectors.flatten().to_numpy(zero_copy_only=False)
-    return [Passage(*row) for row in zip(*listed, strict=True)], flat.reshape(len(batch), vectors.type.list_size)
+    return passages_of(batch), flat.reshape(len(batch), vectors.type.list_size)
+
+
+def passages_of(rows: "pa.Table | pa.RecordBatch") -> list[Passage]:
+    """The passages of rows, in order."""
+    return [Passage(*row) for row in zip(*(rows.column(name).to_pylist() for name in COLUMNS), strict=True)]
 
 
 def moved(source: "Corpus", target: "Corpus") -> int:

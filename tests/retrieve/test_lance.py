@@ -132,8 +132,8 @@ def test_a_large_index_is_quantised_and_refined(tmp_path, monkeypatch):
 def test_the_scan_is_read_once_until_something_changes(tmp_path, monkeypatch):
     corpus = filled(tmp_path / "index")
     loads = []
-    load = lance._loaded
-    monkeypatch.setattr(lance, "_loaded", lambda table: loads.append(1) or load(table))
+    scan = lance.Scan
+    monkeypatch.setattr(lance, "Scan", lambda table: loads.append(1) or scan(table))
     for _ in range(3):
         corpus.near(drawn(1)[0], 3)
     assert len(loads) == 1
