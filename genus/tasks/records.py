@@ -10,7 +10,7 @@ from genus.core.errors import GenusError
 from genus.core.files import unique_keys
 from genus.tasks.forms import Form, Record
 
-__all__ = ["read_records"]
+__all__ = ["json_lines", "read_records"]
 
 _LONGEST = 16 * 2**20  # characters of a cell; Python's own limit of 131,072 is below a long context
 
@@ -20,7 +20,7 @@ def read_records(path: Path, form: Form) -> list[Record]:
 
     Raises GenusError naming what is wrong with the file, or with the first line that is.
     """
-    readers = {".jsonl": _json_lines, ".csv": _table, ".tsv": _table}
+    readers = {".jsonl": json_lines, ".csv": _table, ".tsv": _table}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise GenusError(f"{path} is not a .jsonl, .csv or .tsv file; convert it to one of these")
@@ -35,7 +35,8 @@ def read_records(path: Path, form: Form) -> list[Record]:
     return found
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a JSONL file, each with its place for messages. Raises GenusError naming a line that is none."""
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             where = f"{path}, line {number}"

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from genus.retrieve.verify.words import WordCounts
 from genus.retrieve.words import words
 
-__all__ = ["FEATURES", "features"]
+__all__ = ["FEATURES", "Floats", "features"]
+
+Floats = NDArray[np.float64]
 
 FEATURES = (
     "coverage",  # share of the IDF of the claim's words that the passage says, as coverage.py
@@ -37,13 +39,21 @@ FEATURES = (
 )
 """In the order of the columns; the first is the coverage of words."""
 
+_SPELLED = {  # cardinals and ordinals
+    word: str(number)
+    for names in (
+        "zero one two three four five six seven eight nine ten eleven twelve",
+        "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth",
+    )
+    for number, word in enumerate(names.split())
+}
 _NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 _NAME = re.compile(r"(?<!^)(?<![.!?\"“]\s)\b[A-Z]\w+")
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "ers", "er", "es", "ly", "s")
 _CHARACTERS = 20_000  # of a claim or passage; the rest is left out
 
 
-def features(claim: str, passages: Sequence[str], counts: WordCounts) -> NDArray[np.float64]:
+def features(claim: str, passages: Sequence[str], counts: WordCounts) -> Floats:
     """(passages, features)."""
     asked = _Claim(claim[:_CHARACTERS], counts)
     return np.array([asked.beside(passage[:_CHARACTERS]) for passage in passages]).reshape(-1, len(FEATURES))
@@ -57,14 +67,15 @@ class _Claim:
         self.weights = {word: counts.idf(word) for word in said}
         self.total = sum(self.weights.values()) or 1.0
         self.stems = {word: _stem(word) for word in self.weights}
-        self.numbers, self.names = _numbers(text), {word for name in _NAME.findall(text) for word in words(name)}
+        self.numbers = _numbers(text, said)
+        self.names = {word for name in _NAME.findall(text) for word in words(name)}
         self.pairs = list(pairwise(said))
         self.commas = text.count(",")
 
     def beside(self, passage: str) -> list[float]:
         """The features, in order."""
         said = words(passage)
-        there, numbers = set(said), _numbers(passage)
+        there, numbers = set(said), _numbers(passage, said)
         stems, pairs = {_stem(word) for word in there}, set(pairwise(said))
         exact = [weight for word, weight in self.weights.items() if word in there]
         missing = [weight for word, weight in self.weights.items() if word not in there and self.stems[word] not in stems]
@@ -88,8 +99,11 @@ class _Claim:
         ]
 
 
-def _numbers(text: str) -> set[str]:
-    return {number.replace(",", "") for number in _NUMBER.findall(text)}
+def _numbers(text: str, said: Sequence[str]) -> set[str]:
+    """In figures, and in words up to twelve: 1,000 is 1000, second is 2."""
+    return {number.replace(",", "") for number in _NUMBER.findall(text)} | {
+        _SPELLED[word] for word in said if word in _SPELLED
+    }
 
 
 def _share(part: int, whole: int) -> float:

@@ -1,0 +1,121 @@
+"""A judge that was tuned: a GPT that reads claim and passage, beside what can be counted of them, under a logistic layer.
+
+Its folder is the GPT's, which transformers opens as a sequence classifier of two scores; verifier.json beside it holds the
+layer and the thresholds. A folder of verifier.json alone is a judge that counts and reads nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genus.core.errors import GenusError
+from genus.core.files import read_json, write_json
+from genus.models.scorer import Scorer
+from genus.models.weights import load_scorer
+from genus.retrieve.verifier import Thresholds
+from genus.retrieve.verify.features import FEATURES, Floats, features
+from genus.retrieve.verify.fitting import shares
+from genus.retrieve.verify.layer import Layer
+from genus.retrieve.verify.trees import grow, tree_scores
+from genus.retrieve.verify.words import WordCounts, common_words
+from genus.tokenizers.tokenizer import Tokenizer
+
+__all__ = ["OUTPUTS", "VERIFIER", "Judge", "Reader", "inputs_of", "load_judge", "save_judge"]
+
+VERIFIER = "verifier.json"
+OUTPUTS = ("supported", "partial")
+"""The scores of the GPT: logits of full support, and of support in part at least."""
+_ROW = 1024  # tokens of a row; attention within it is computed whole
+_CLAIM = 20_000  # characters read of a text; the rest would be cut away as tokens
+_TIME = 1_000_000  # tokens of the longest sequence that a file may name
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The GPT of a judge; `time` is the longest sequence of claim and passage, in tokens."""
+
+    scorer: Scorer
+    tokenizer: Tokenizer
+    time: int
+
+    @torch.inference_mode()
+    def logits(self, claim: str, passages: Sequence[str]) -> Floats:
+        """(passages, 2). A claim's tokens are read once for all passages of a row."""
+        if not passages:
+            return np.zeros((0, len(OUTPUTS)))
+        tree = grow(self.tokenizer, claim[:_CLAIM], [passage[:_CLAIM] for passage in passages], self.time)
+        rows = [tree._replace(branches=())]
+        for branch in tree.branches:
+            if rows[-1].branches and rows[-1].size + len(branch) > _ROW:
+                rows.append(tree._replace(branches=()))
+            rows[-1] = rows[-1]._replace(branches=(*rows[-1].branches, branch))
+        return torch.cat([scores for row in rows for scores in tree_scores(self.scorer, [row])]).double().cpu().numpy()
+
+
+class Judge:
+    """Calibrated on the claims that it was fitted to: of passages with a score of 0.8, four in five support."""
+
+    def __init__(
+        self, layer: Layer, thresholds: Thresholds, counts: WordCounts | None = None, reader: Reader | None = None
+    ) -> None:
+        self.layer, self.thresholds, self.reader = layer, thresholds, reader
+        self.counts = counts or common_words()
+        self.name = "judge" if reader else "counts"
+
+    def scores(self, claim: str, passages: Sequence[str]) -> list[float]:
+        """Of each passage, in order."""
+        found: list[float] = shares(self.layer.logits(inputs_of(claim, passages, self.counts, self.reader))).tolist()
+        return found
+
+
+def inputs_of(claim: str, passages: Sequence[str], counts: WordCounts, reader: Reader | None) -> Floats:
+    """What the layer takes, (passages, inputs): what was counted, then the logits of the GPT if there is one."""
+    counted = features(claim, passages, counts)
+    return np.hstack([counted, reader.logits(claim, passages)]) if reader else counted
+
+
+def save_judge(folder: Path, layer: Layer, thresholds: Thresholds, reader: Reader | None) -> None:
+    """Write verifier.json into a folder, beside the GPT's files."""
+    told: dict[str, Any] = {"inputs": list(_inputs(reader is not None)), "weights": list(layer.weights), "bias": layer.bias}
+    told |= {"thresholds": asdict(thresholds), "time": reader.time if reader else 0}
+    write_json(folder / VERIFIER, told)
+
+
+def load_judge(folder: Path, counts: WordCounts | None = None) -> Judge:
+    """The judge of a folder that `genus tune --form support` made, or of its run's. Raises GenusError for another."""
+    if not (folder / VERIFIER).is_file() and (folder / "model" / VERIFIER).is_file():
+        folder = folder / "model"
+    if not (folder / VERIFIER).is_file():
+        raise GenusError(f"{folder} holds no judge of support ({VERIFIER}); make one with `genus tune --form support`")
+    told = read_json(folder / VERIFIER)
+    reads = (folder / "config.json").is_file()
+    try:
+        layer = Layer(tuple(map(float, told["weights"])), float(told["bias"]))
+        thresholds = Thresholds(**{name: float(value) for name, value in told["thresholds"].items()})
+        names, time = tuple(told["inputs"]), int(told["time"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GenusError(f"{folder / VERIFIER} is damaged ({error}); copy the folder again") from error
+    numbers = [*layer.weights, layer.bias, *asdict(thresholds).values()]
+    if len(layer.weights) != len(names) or not np.isfinite(numbers).all() or not 0 <= time <= _TIME:
+        raise GenusError(f"{folder / VERIFIER} is damaged (its numbers do not fit); copy the folder again")
+    if names != _inputs(reads):
+        what = "knows other inputs than this version of Genus" if reads == ("supported" in names) else "lacks its model"
+        raise GenusError(f"{folder} {what}; tune it again, or copy the whole folder")
+    return Judge(layer, thresholds, counts, _reader(folder, time) if reads else None)
+
+
+def _inputs(reads: bool) -> tuple[str, ...]:
+    return (*FEATURES, *OUTPUTS) if reads else FEATURES
+
+
+def _reader(folder: Path, time: int) -> Reader:
+    scorer, _, labels = load_scorer(folder)
+    if labels != OUTPUTS:
+        raise GenusError(f"{folder} scores {', '.join(labels)[:80]} and not support; name a folder of `genus tune`")
+    tokenizer = Tokenizer.load(folder)
+    tokenizer.check_rows(scorer.spec.vocab, str(folder))
+    return Reader(scorer, tokenizer, min(time or scorer.spec.context, scorer.spec.context))
