@@ -1,9 +1,9 @@
 """How often search finds the right source: WiCE's claims and the pages they cite, Climate-FEVER's and their evidence.
 
-DATA is a folder with wice/claim_dev.jsonl (github.com/ryokamoi/wice) and climate_fever/train.jsonl, or one of both. Of WiCE
-all pages, cut into passages of 100 words, are the corpus; the page that a claim cites is right, and a page counts as found where
-its best passage is. Of Climate-FEVER all evidence sentences are the corpus, each a passage of its article; right are those that
-annotators took to support or refute the claim, and claims without any are left out. Intervals are Wilson's.
+DATA is a folder with wice/claim_dev.jsonl (github.com/ryokamoi/wice) and climate_fever/train.jsonl, or one of both.
+Of WiCE all pages, cut into passages of 100 words, are the corpus; the page that a claim cites is right, and a page counts as
+found where its best passage is. Of Climate-FEVER all evidence sentences are the corpus, each a passage of its article; right
+are those that annotators took to support or refute the claim, and claims without any are left out. Intervals are Wilson's.
 
   python bench/retrieval.py DATA --work /tmp/retrieval --json
 """

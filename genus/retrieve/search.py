@@ -5,13 +5,13 @@ from typing import Literal
 from genus.retrieve.corpus import Corpus
 from genus.retrieve.encoder import Encoder
 from genus.retrieve.filters import Filter
-from genus.retrieve.fuse import fused
+from genus.retrieve.fuse import blended
 from genus.retrieve.passage import Hit
 
 __all__ = ["By", "Search", "open_search"]
 
 By = Literal["words", "meaning", "both"]
-_POOL = 100  # of each search, before both are fused
+_POOL = 100  # of each search, before both are blended
 
 
 class Search:
@@ -29,7 +29,7 @@ class Search:
             lists.append(self.corpus.words(query, pool, where))
         if by != "words":
             lists.append(self.corpus.near(self.encoder.encode([query])[0], pool, where))
-        return lists[0][:count] if len(lists) == 1 else fused(lists)[:count]
+        return lists[0][:count] if len(lists) == 1 else blended(lists, pool, count)
 
 
 def open_search(place: str) -> Search:
