@@ -12,6 +12,7 @@ from genus.engine.model import load
 from genus.retrieve.answer.answer import NOT_FOUND
 from genus.retrieve.answer.asking import SOURCES
 from genus.retrieve.search import Search
+from genus.retrieve.verifier import Thresholds
 from genus.retrieve.verify.coverage import Coverage
 from tests.retrieve.answering import BEARS, ORDERS, WRITTEN, hostile_search
 from tests.serve.here import KEY, Here, serving
@@ -113,6 +114,21 @@ def test_what_is_not_there_is_not_answered(client, cited, model, stream):
         text = said.choices[0].message.content
         assert said.choices[0].message.annotations == [] and said.choices[0].message.genus["abstained"]
     assert text == NOT_FOUND and cited.engine.steps == steps  # the model was not asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_where_nothing_is_borne_out_nothing_is_said(client, cited, monkeypatch, stream):
+    strict = Coverage()
+    strict.thresholds = Thresholds(supported=1.1, partial=1.1)
+    monkeypatch.setattr(cited.state, "verifier", strict)
+    said = asked(client, "tiny+sources", stream=stream)
+    if stream:
+        deltas = [chunk.choices[0].delta for chunk in said]
+        text = "".join(delta.content or "" for delta in deltas)
+        assert not any("sentence" in getattr(delta, "genus", {}) for delta in deltas)
+    else:
+        text = said.choices[0].message.content
+    assert text == NOT_FOUND
 
 
 @pytest.mark.parametrize(("more", "param"), [
