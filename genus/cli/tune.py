@@ -13,12 +13,13 @@ __all__ = ["tune"]
 def tune(
     recipe: Path | None = None, /, *, config: Annotated[TaskTuning, Parameter(name="*")], restart: bool = False
 ) -> None:
-    """Tune a model on a task, as GPT-1: classification, entailment, similarity or multiple choice.
+    """Tune a model on a task, as GPT-1: classification, entailment, similarity or multiple choice; or as a judge of support.
 
     ```sh
     genus tune --model runs/demo/model --train reviews.jsonl --held-out more.jsonl --out runs/reviews
     genus tune --model models/smollm2 --form entailment --train rte.csv --out runs/rte --lora.rank 8 --optim.lr 5e-4
     genus tune --model runs/demo/model --train reviews.jsonl --out runs/scratch --from-scratch
+    genus tune --form support --model models/smollm2 --train claims.jsonl --held-out more.jsonl --out runs/judge
     ```
 
     A record is a line of JSON such as {"text": "a fine film", "label": "positive"}, or a row of a CSV or TSV file with such
@@ -38,6 +39,11 @@ def tune(
     restart
         Discard the run that the folder holds.
     """
-    from genus.train.task_tuning import tune_task
+    if config.form == "support":
+        from genus.retrieve.verify.training import train_verifier
 
-    tune_task(config, restart)
+        train_verifier(config, restart)
+    else:
+        from genus.train.task_tuning import tune_task
+
+        tune_task(config, restart)

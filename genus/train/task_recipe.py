@@ -7,7 +7,7 @@ from typing import Literal
 from genus.core.errors import GenusError
 from genus.train.tune_recipe import Course, TuneOptim, Tuning
 
-__all__ = ["TaskCourse", "TaskOptim", "TaskTuning"]
+__all__ = ["Support", "TaskCourse", "TaskOptim", "TaskTuning"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,20 @@ class TaskCourse(Course):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Support:
+    """Of form = support: a judge of whether a passage bears a claim out."""
+
+    passages: int = 4
+    """Passages of a document that are read: those that cover most of the claim's words."""
+    negatives: int = 2
+    """Documents that do not support it, made for each claim: one with a number, a name or a negation changed, neighbours."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.passages <= 1000 and 0 <= self.negatives <= 100):
+            raise GenusError("support: passages must be 1 to 1000, negatives 0 to 100; correct the recipe")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskTuning(Tuning):
     """Tune a model on a task of labelled records; the defaults are GPT-1's."""
 
@@ -42,9 +56,11 @@ class TaskTuning(Tuning):
     """Records to learn from: .jsonl, .csv or .tsv with the form's columns and `label`."""
     held_out: Path | None = None
     """Records to measure on, which are not learned."""
-    form: Literal["classification", "entailment", "similarity", "choice"] = "classification"
+    form: Literal["classification", "entailment", "similarity", "choice", "support"] = "classification"
     """classification has `text`; entailment `premise`, `hypothesis`; similarity `first`, `second`; choice `context`, perhaps
-    `question`, and `answers`, its label being the number of the right one, from 0."""
+    `question`, and `answers`, its label being the number of the right one, from 0; support `claim`, and
+    `passages` or `evidence`."""
+    support: Support = field(default_factory=Support)
     labels: Literal["classes", "numbers"] = "classes"
     """Whether labels are names of classes, or numbers to come near to (not of choice)."""
     lm_weight: float = 0.5
