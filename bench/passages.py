@@ -190,7 +190,7 @@ def measure(options: argparse.Namespace, texts: list[Passage]) -> dict[str, Any]
 def drawn(texts: list[Passage]) -> list[str]:
     """Queries of 8 to 12 words in a row, of passages drawn by a seed."""
     draw = np.random.default_rng(10)
-    found = []
+    found: list[str] = []
     while len(found) < QUERIES:
         said = texts[draw.integers(len(texts))].text.split()
         long = int(draw.integers(8, 13))

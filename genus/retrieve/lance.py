@@ -10,6 +10,7 @@ mean length until `compact`, so that scores move a little when it is called.
 import asyncio
 import contextlib
 import functools
+import math
 import shutil
 import threading
 import warnings
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["LanceCorpus"]
 
 _SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
-_PROBES = 32  # parts of that index that are looked into
-_REFINE, _LEAST = 10, 200  # how many times the count is then compared in full, and passages that are at least
+_PROBES = 64  # parts of that index that are looked into; there are as many as the square root of the passages
+_REFINE, _LEAST = 5, 100  # how many times the count is then compared in full, and passages that are at least
 _AT_ONCE = timedelta(0)  # what others add is seen at once
 _BATCH = 4096  # passages of a batch of `arrow`
 
@@ -108,15 +109,16 @@ class LanceCorpus:
 
     def words(self, query: str, count: int, where: Filter | None = None) -> list[Hit]:
         """The best by BM25 over title and text, best first; equal scores by id."""
-        from lancedb.query import MatchQuery
+        import lancedb.query
 
+        match: Any = lancedb.query.MatchQuery  # its types ask for what has a default
         said = " ".join(query_words(query))
         if not said or count < 1:
             return []
         condition = None if where is None else written(where, SQL)
 
         def search(table: Any, limit: int) -> Sequence[Scored]:
-            asked = _where(table.query().nearest_to_text(MatchQuery(said, "words")), condition).limit(limit)
+            asked = _where(table.query().nearest_to_text(match(said, "words")), condition).limit(limit)
             scan = self._scanned(table, load=False)
             if scan is not None:  # it holds the passages, whose columns take longer to fetch than their words to find
                 found = _done(asked.select(["_score"]).with_row_id().to_arrow())
@@ -145,9 +147,11 @@ class LanceCorpus:
                     else _done(_where(table.query(), condition).select([]).with_row_id().to_arrow())
                 )
                 return scan.best(vector, count, None if rows is None else rows["_rowid"].to_numpy())
-            asked = _where(table.query().nearest_to(vector), condition).distance_type("dot")
-            refine = max(_REFINE, -(-_LEAST // count))
-            asked = asked.bypass_vector_index() if exact else asked.nprobes(_PROBES).refine_factor(refine)
+            asked = _where(table.query().nearest_to(vector), condition)
+            if exact:
+                asked = asked.distance_type("dot").bypass_vector_index()
+            else:  # of vectors of length 1 the cosine is the inner product; by it the parts come out more even
+                asked = asked.distance_type("cosine").nprobes(_PROBES).refine_factor(max(_REFINE, -(-_LEAST // count)))
             found = _done(asked.limit(count).select([*COLUMNS, "_distance"]).to_arrow())
             return [(each, 1 - far) for each, far in zip(passages_of(found), found["_distance"].to_pylist(), strict=True)]
 
@@ -251,14 +255,15 @@ class LanceCorpus:
 
 def _index(table: Any) -> None:
     """Index the words of a table, and the vectors of a large one, where that is not done."""
-    from lancedb.index import FTS, IvfRq
+    from lancedb.index import FTS, IvfSq
 
     done = {column for index in table.list_indices() for column in index.columns}
     if "words" not in done:
-        plain = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
+        plain: dict[str, Any] = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
         table.create_index("words", config=FTS(base_tokenizer="whitespace", max_token_length=None, **plain))
-    if "vector" not in done and table.count_rows() > _SCANNED:
-        table.create_index("vector", config=IvfRq(distance_type="dot"))
+    if "vector" not in done and (count := table.count_rows()) > _SCANNED:
+        parts = {"num_partitions": math.isqrt(count), "sample_rate": 64, "max_iterations": 20}
+        table.create_index("vector", config=IvfSq(distance_type="cosine", **parts))
 
 
 def _of(table: Any, ids: Sequence[str], columns: Sequence[str]) -> "pa.Table":
