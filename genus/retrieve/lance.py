@@ -160,7 +160,8 @@ class LanceCorpus:
     def arrow(self, columns: Sequence[str] = ()) -> Iterator["pa.RecordBatch"]:
         """All passages with their "vector", by which an index moves from one store to another; or these columns of them."""
         names = list(columns) or [*COLUMNS, "vector"]
-        yield from self._read(lambda _: self._table.search().select(names).to_batches(_BATCH))
+        with self._told():
+            yield from self._read(lambda _: self._table.search().select(names).to_batches(_BATCH))
 
     def _scanned(self, table: Any, load: bool = True) -> Scan | None:
         """The passages in memory as they are now; None for a large index, or where they are not there and need not be."""
