@@ -28,14 +28,16 @@ _USUAL = {"tokens": 300_000_000_000, "batch": 512}
 
 
 def plan(
-    what: str,
+    what: str = "",
     /,
     *,
     config: Annotated[Plan, Parameter(name="*")] = Plan(),  # noqa: B008 - frozen
+    passages: float | None = None,
+    sample: str = "",
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Say what a pretraining run needs before it starts: arithmetic, the best layout over devices, memory of each, time,
-    energy, CO2 and cost. What cannot fit is refused, with what would.
+    energy, CO2 and cost. What cannot fit is refused, with what would. Or what an index of many passages needs.
 
     ```sh
     genus plan recipes/demo/4-pretrain.toml
@@ -43,6 +45,7 @@ def plan(
     genus plan opt-6.7b --tokens 180000000000 --batch 1024 --machine a100-80gb --count 64 --grid 231
     genus plan opt-175b
     genus plan palm-540b --json
+    genus plan --passages 906e6 --sample runs/sotu/index --price 3
     ```
 
     Parameters
@@ -50,9 +53,22 @@ def plan(
     what
         A pretraining recipe, or a published size (`genus models`). For opt-175b, bloom-176b and palm-540b the machine, the
         batch and the layout are the published run's, unless flags say otherwise, and its results stand beside.
+    passages
+        Plan an index of so many passages instead: disk, memory, hours of encoding, cost of a query.
+    sample
+        What they are like: an index, or a folder of documents, which is measured on this machine.
     json_
         Print the same facts as one line of JSON.
     """
+    if passages is not None:
+        from genus.cli.passages import plan_passages
+
+        if what:
+            raise GenusError(f"both {what} and --passages are given; plan one at a time")
+        plan_passages(passages, sample, config, json_)
+        return
+    if not what:
+        raise GenusError("nothing is to be planned; name a recipe or a published size, or give --passages")
     from genus.plan.devices import device_named, this_device
     from genus.plan.outlook import make_plan, outlook
     from genus.plan.published import RUNS

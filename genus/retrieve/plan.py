@@ -1,0 +1,206 @@
+"""What an index of many passages would take, from a sample of them: disk, memory, hours of encoding, cost of a query.
+
+Everything is measured on the sample here and now, or is arithmetic that is written below. Not for the training of models.
+"""
+
+import contextlib
+import itertools
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from genus.core.errors import GenusError
+from genus.data.sources import Document
+from genus.retrieve.chunk import passages
+from genus.retrieve.documents import reading
+from genus.retrieve.encoder import Encoder
+from genus.retrieve.encoding import encoder_of, open_encoder, read_by_encoder
+from genus.retrieve.lance import LanceCorpus
+from genus.retrieve.passage import Passage
+from genus.retrieve.search import Search
+from genus.retrieve.timing import drawn
+
+__all__ = ["Needs", "Sample", "needs", "sampled"]
+
+_READ = 20_000  # passages read of a folder, and copied to see how searching grows
+_TIMES = 5  # that they are repeated for it
+_ENCODED = 256  # passages encoded to measure the rate
+_QUERIES = 50
+_SMALL = 10_000  # passages; rates of fewer are told to be rough
+# As LanceCorpus has it: vectors are compared in memory up to here; above, 32 of as many parts as the root of their number.
+_SCANNED, _PROBES = 100_000, 32
+_OF_A_DOCUMENT = 400  # bytes that `genus index` holds of each while it runs: by tracemalloc, ids of 30 characters
+
+
+class Sample(NamedTuple):
+    """What was measured of `passages` passages, as means in bytes and seconds."""
+
+    passages: int
+    documents: int
+    width: int
+    text: float
+    disk: float
+    words_disk: float
+    rate: float  # passages encoded in a second
+    words: float  # of a query
+    growth: float  # of that with each passage
+    compare: float  # of one vector with another
+    encode: float  # of a query, which is encoded first
+
+
+class Needs(NamedTuple):
+    """Of an index: bytes, hours of this machine, seconds of a query of each kind at most; costs where there is a price."""
+
+    passages: float
+    documents: float
+    text: float
+    disk: float
+    making: float
+    memory: float
+    indexing: float
+    hours: float
+    words: float
+    meaning: float
+    cost: float | None
+    cost_query: float | None
+    warnings: tuple[str, ...]
+
+
+def sampled(place: str, encoder: str = "minilm") -> Sample:
+    """Measure an index in a folder, or make one of a folder's first 20,000 passages in a temporary folder and measure that.
+
+    Raises GenusError where there is neither.
+    """
+    if (Path(place) / "index.json").is_file():
+        corpus = LanceCorpus(Path(place))
+        return _measured(corpus, encoder_of(corpus))
+    opened = open_encoder(encoder)
+    with tempfile.TemporaryDirectory(prefix="genus-plan-") as folder:
+        corpus = LanceCorpus(Path(folder) / "index", {"name": opened.name, "sha256": opened.sha256, "width": opened.width})
+        found = list(itertools.islice(_passages_of(place), _READ))
+        if not found:
+            raise GenusError(f"{place} holds no text that can be used; name a folder of documents, or an index")
+        corpus.add(found, _stand_ins(len(found), opened.width))
+        corpus.compact()
+        return _measured(corpus, opened)
+
+
+def needs(sample: Sample, count: float, machines: int = 1, price: float | None = None) -> Needs:
+    """What `count` passages like the sample's take; `price` is that of a machine as this one for an hour."""
+    large = count > _SCANNED
+    codes = sample.width / 8 + 16 if large else 0.0  # of IVF_RQ: a bit for each number, two factors, and the row
+    held = codes if large else 4 * sample.width
+    disk = count * (sample.disk + codes)
+    compared = min(count, _PROBES * math.sqrt(count)) if large else count
+    words = sample.words + sample.growth * max(0.0, count - sample.passages)
+    meaning = sample.encode + sample.compare * compared
+    hours = count / sample.rate / 3600
+    warnings = []
+    if sample.passages < _SMALL:
+        warnings.append(f"the sample has {sample.passages:,} passages; of {_SMALL:,} or more, times and bytes are surer")
+    return Needs(
+        passages=count,
+        documents=count * sample.documents / sample.passages,
+        text=count * sample.text,
+        disk=disk,
+        making=2 * disk,  # compaction writes a second table before it drops the first
+        memory=count * (sample.words_disk + held),
+        indexing=_OF_A_DOCUMENT * count * sample.documents / sample.passages,
+        hours=hours / machines,
+        words=words,
+        meaning=meaning,
+        cost=None if price is None else hours * price,
+        cost_query=None if price is None else (words + meaning) / 3600 * price,
+        warnings=tuple(warnings),
+    )
+
+
+def _passages_of(place: str) -> itertools.chain[Passage]:
+    documents = (item for _, item in reading(place)[1] if isinstance(item, Document))
+    return itertools.chain.from_iterable(map(passages, documents))
+
+
+@contextlib.contextmanager
+def _made(found: Sequence[Passage], width: int) -> Iterator[LanceCorpus]:
+    """An index of passages for a while. Its vectors take the room of real ones: no more than that is measured of them."""
+    with tempfile.TemporaryDirectory(prefix="genus-plan-") as folder:
+        corpus = LanceCorpus(Path(folder) / "index", {"name": "stand-in", "sha256": "", "width": width})
+        corpus.add(found, _stand_ins(len(found), width))
+        corpus.compact()
+        yield corpus
+
+
+def _stand_ins(count: int, width: int) -> np.ndarray:
+    found = np.random.default_rng(0).standard_normal((count, width), dtype=np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
+    search = Search(corpus, encoder)
+    questions = drawn(search, _QUERIES)
+    first = list(itertools.islice((name for batch in corpus.arrow(("id",)) for name in batch.column(0).to_pylist()), _READ))
+    words = _asking(corpus, questions)
+    encode = _median(lambda question: encoder.encode([question]), questions)
+    documents: set[str] = set()
+    text = count = 0
+    for batch in corpus.arrow(("document", "text")):
+        documents.update(batch.column(0).to_pylist())
+        text += sum(len(each.encode()) for each in batch.column(1).to_pylist())
+        count += len(batch)
+    files = [path for path in corpus.folder.rglob("*") if path.is_file()]
+    of_words = sum(path.stat().st_size for path in files if "_indices" in path.parts)
+    return Sample(
+        passages=count,
+        documents=len(documents),
+        width=encoder.width,
+        text=text / count,
+        disk=sum(path.stat().st_size for path in files) / count,
+        words_disk=of_words / count,
+        rate=_rate(corpus.get(first[:_ENCODED]), encoder),
+        words=words,
+        growth=_growth(corpus.get(first), questions),
+        compare=_comparing(encoder.width),
+        encode=encode,
+    )
+
+
+def _asking(corpus: LanceCorpus, questions: list[str]) -> float:
+    return _median(lambda question: corpus.words(question, 10), questions)
+
+
+def _growth(found: Sequence[Passage], questions: list[str]) -> float:
+    """Seconds that a query by words takes more for each passage more: of the same passages once, and repeated."""
+    again = [replace(each, id=f"{each.id}/{copy}") for copy in range(_TIMES) for each in found]
+    with _made(found, 8) as once, _made(again, 8) as repeated:
+        return max(0.0, _asking(repeated, questions) - _asking(once, questions)) / (len(again) - len(found))
+
+
+def _rate(found: Sequence[Passage], encoder: Encoder) -> float:
+    texts = list(map(read_by_encoder, found))
+    encoder.encode(texts[:8])
+    began = time.perf_counter()
+    encoder.encode(texts)
+    return len(texts) / (time.perf_counter() - began)
+
+
+def _comparing(width: int) -> float:
+    vectors = _stand_ins(20_000, width)
+    return _median(lambda _: vectors @ vectors[0], [""] * 9) / len(vectors)
+
+
+def _median(ask: Callable[[str], object], questions: list[str]) -> float:
+    """Seconds; the first call is not counted."""
+    ask(questions[0])
+    taken = []
+    for question in questions:
+        began = time.perf_counter()
+        ask(question)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
