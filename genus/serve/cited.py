@@ -21,7 +21,7 @@ from genus.retrieve.answer.answer import NOT_FOUND, Answer, Mode, Sentence, told
 from genus.retrieve.answer.asking import SOURCES
 from genus.retrieve.answer.checking import Checker
 from genus.retrieve.answer.finding import Found, check_question, find
-from genus.retrieve.answer.quoting import NEAR, quoted
+from genus.retrieve.answer.quoting import quoted
 from genus.retrieve.answer.writing import requests, written
 from genus.retrieve.search import Search
 from genus.retrieve.verifier import Verifier
@@ -169,7 +169,7 @@ class _Asked:
         self.answer = checker.answer
 
     async def _written(self, opened: Opened, found: Found, checker: Checker) -> AsyncIterator[Sentence]:
-        if found.near < NEAR:
+        if not found.about:
             return
         make = requests, self.question, found.sources, opened.served.tokenizer, opened.engine.described.context
         asked = [dataclasses.replace(each, timeout=self.state.settings.timeout) for each in await self._thread(*make)]

@@ -86,6 +86,8 @@ def test_the_question_is_no_answer(encoder, name):
     assert answer.sources[answer.sentences[0].source - 1].document == "bears"
     assert not any(sentence.text.endswith("?") for sentence in answer.sentences)
     assert ask("What is a zebra?", searching(encoder, "What is a zebra? What is a zebra? " * 9), Coverage()).abstained
+    other = searching(encoder, "What, then, is a zebra, and why is it striped? And is a zebra a horse, some ask again?")
+    assert ask("What is a zebra?", other, Coverage()).abstained
 
 
 def test_nothing_is_quoted_twice(encoder):

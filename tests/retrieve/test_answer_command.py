@@ -11,7 +11,7 @@ from genus.retrieve.minilm import MiniLM
 from tests.retrieve.answering import BEARS, LIBRARY, ORDERS, WRITTEN, library
 from tests.retrieve.memory_corpus import passage
 
-HOSTILE = "Green \x1b[31mtea\u202e leaves <script>alert(1)</script> fold in the pot."
+HOSTILE = "Green tea \x1b[31mleaves\u202e fold in the pot <b>slowly</b>, one by one."
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def test_json_has_offsets_of_the_document(index, capsys):
 
 
 def test_a_terminal_is_written_to_in_plain_text(index, capsys):
-    assert cli._run(["answer", "Which tea leaves fold in the pot?", "--index", index]) == 0
+    assert cli._run(["answer", "What do green tea leaves do in the pot?", "--index", index]) == 0
     said = capsys.readouterr().out
-    assert "<script>alert(1)</script> fold" in said and "\x1b" not in said and "\u202e" not in said
+    assert "the pot <b>slowly</b>" in said and "\x1b" not in said and "\u202e" not in said
 
 
 def test_what_is_not_there_is_not_answered(index, capsys, monkeypatch):

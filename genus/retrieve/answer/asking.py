@@ -7,7 +7,7 @@ from genus.core.errors import GenusError
 from genus.retrieve.answer.answer import Answer
 from genus.retrieve.answer.checking import Checker
 from genus.retrieve.answer.finding import Found, find
-from genus.retrieve.answer.quoting import NEAR, quoted
+from genus.retrieve.answer.quoting import quoted
 from genus.retrieve.answer.writing import requests, written
 from genus.retrieve.search import Search
 from genus.retrieve.verifier import Verifier
@@ -32,7 +32,7 @@ def ask(
     Raises GenusError for a question that is empty or too long.
     """
     found = find(question, search, count)
-    if model is None or found.near < NEAR:
+    if model is None or not found.about:
         return quoted(found) if model is None else Checker(found, verifier, search.encoder).answer
     checker = Checker(found, verifier, search.encoder)
     for source, text in enumerate(_texts(found, model), 1):

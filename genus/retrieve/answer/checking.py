@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from genus.core.errors import GenusError
 from genus.retrieve.answer.answer import Answer, Sentence, Status
-from genus.retrieve.answer.finding import Found, asks, says_more, spans_of
+from genus.retrieve.answer.finding import Found, says_more, stated
 from genus.retrieve.encoder import Encoder
-from genus.retrieve.passage import Passage
 from genus.retrieve.verifier import Verifier
 from genus.retrieve.words import words
 
@@ -27,7 +26,7 @@ class Checker:
         self.found, self.verifier, self.encoder = found, verifier, encoder
         self.sentences: list[Sentence] = []
         self._question = encoder.encode([found.question])[0]
-        self._texts = [_stated(passage) for passage in found.sources]
+        self._texts = [stated(passage) for passage in found.sources]
 
     @property
     def full(self) -> bool:
@@ -91,12 +90,6 @@ class Checker:
     def _is_known(self, text: str) -> bool:
         own = set(words(text))
         return any(len(own & set(words(each.text))) >= _ALIKE * len(own) for each in self.sentences)
-
-
-def _stated(passage: Passage) -> str:
-    """Title and text, without the questions in it."""
-    parts = (passage.text[start:end] for start, end in spans_of(passage.text))
-    return "\n".join([passage.title, *(part for part in parts if not asks(part))])
 
 
 def _particulars(text: str) -> set[str]:

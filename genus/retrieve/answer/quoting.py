@@ -5,25 +5,26 @@ import re
 from genus.retrieve.answer.answer import Answer, Sentence
 from genus.retrieve.answer.finding import Found, Part
 
-__all__ = ["NEAR", "quoted"]
+__all__ = ["quoted"]
 
-NEAR = 0.4  # cosine of question and sentence from which a passage is about the question
+_NEAR = 0.4  # cosine of question and sentence, with its title, from which it is quoted
+_BELOW = 0.1  # less than the nearest: then it is about something else that the title has in common
 _MOST = 3  # sentences
 _WORDS = 5  # a heading or a greeting has fewer
 _ENDS = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 
 
 def quoted(found: Found) -> Answer:
-    """The sentences nearest to the question, nearest first, none twice. None is near enough: none is said."""
+    """The sentences nearest to the question, nearest first, none twice; cut ones only where no whole one is near enough."""
+    near = [part for part in found.parts if part.near >= _NEAR and len(_text(found, part).split()) >= _WORDS]
+    near = [part for part in near if _is_whole(_text(found, part))] or near
     chosen: dict[str, Sentence] = {}
-    for part in sorted(found.parts, key=lambda part: not _is_whole(_text(found, part))):  # stable: nearest first in each
-        text = _text(found, part)
-        if part.near >= NEAR and len(chosen) < _MOST and len(text.split()) >= _WORDS:
-            start = found.sources[part.source - 1].start
+    for part in near if found.about else ():
+        if len(chosen) < _MOST and part.near >= near[0].near - _BELOW:
+            text, start = _text(found, part), found.sources[part.source - 1].start
             said = Sentence(text, "quoted", part.near, part.source, start + part.start, start + part.end)
             chosen.setdefault(" ".join(text.split()), said)
-    sentences = tuple(sorted(chosen.values(), key=lambda sentence: -sentence.score))
-    return Answer(question=found.question, mode="extractive", sources=found.sources, sentences=sentences)
+    return Answer(question=found.question, mode="extractive", sources=found.sources, sentences=tuple(chosen.values()))
 
 
 def _text(found: Found, part: Part) -> str:
