@@ -65,8 +65,25 @@ class MiniLM:
         return found.numpy()
 
     @torch.inference_mode()
+    def pieces(self, texts: Sequence[str]) -> list[tuple[list[tuple[int, int]], Tensor]]:
+        """Of each text where its word pieces begin and end in it, and their vectors (pieces, 384), fp32, of length 1."""
+        encoded = self.tokenizer.encode_batch([text[:_CHARACTERS] for text in texts])
+        tokens, found = [each.ids for each in encoded], [torch.zeros(0, _WIDTH)] * len(texts)
+        for batch in _batches(tokens):
+            states, _ = self._states([tokens[place] for place in batch])
+            for place, state in zip(batch, states, strict=True):
+                found[place] = F.normalize(state[1 : len(tokens[place]) - 1].float(), dim=-1)  # without [CLS] and [SEP]
+        return [(each.offsets[1 : 1 + len(state)], state) for each, state in zip(encoded, found, strict=True)]
+
+    @torch.inference_mode()
     def _vectors(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Token ids of texts of about equal lengths -> (texts, width)."""
+        states, there = self._states(texts)
+        mean = (states.float() * there[..., None]).sum(1)  # as long as the mean, once it is scaled
+        return F.normalize(mean, dim=-1)
+
+    def _states(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """The last hidden states (texts, time, width), and which are a text's (texts, time)."""
         lengths = torch.tensor([len(text) for text in texts])
         longest = int(lengths.max())
         tokens = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts])
@@ -81,8 +98,7 @@ class MiniLM:
             x = _norm(x + _linear(seen, weights, f"{layer}.out"), weights, f"{layer}.norm")
             inner = F.gelu(_linear(x, weights, f"{layer}.up"))
             x = _norm(x + _linear(inner, weights, f"{layer}.down"), weights, f"{layer}.last")
-        mean = (x.float() * there[..., None]).sum(1)  # as long as the mean, once it is scaled
-        return F.normalize(mean, dim=-1)
+        return x, there
 
 
 def _folder() -> Path:

@@ -38,8 +38,10 @@ class TaskCourse(Course):
 class Support:
     """Of form = support: a judge of whether a passage bears a claim out."""
 
-    passages: int = 4
-    """Passages of a document that are read: those that cover most of the claim's words."""
+    passages: int = 8
+    """Passages of a document that are looked at: those that cover most of the claim's words."""
+    meaning: bool = True
+    """Whether the packaged encoder tells what words mean about the same."""
     negatives: int = 2
     """Documents that do not support it, made for each claim: one with a number, a name or a negation changed, neighbours."""
 

@@ -6,7 +6,7 @@ from genus.retrieve.verifier import Thresholds
 from genus.retrieve.verify.words import WordCounts, common_words
 from genus.retrieve.words import words
 
-__all__ = ["Coverage"]
+__all__ = ["Coverage", "keep_best"]
 
 
 class Coverage:
@@ -29,3 +29,10 @@ class Coverage:
         total = sum(weights.values()) or 1.0
         said = [set(words(passage)) for passage in passages]
         return [sum(weight for word, weight in weights.items() if word in there) / total for there in said]
+
+
+def keep_best(claim: str, passages: Sequence[str], count: int, counts: WordCounts) -> tuple[str, ...]:
+    """The passages of a document that cover most of the claim, best first; equal ones in their order."""
+    scores = Coverage(counts).scores(claim, passages)
+    order = sorted(range(len(scores)), key=lambda place: -scores[place])
+    return tuple(passages[place] for place in order[:count])

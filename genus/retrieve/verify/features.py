@@ -50,13 +50,12 @@ _SPELLED = {  # cardinals and ordinals
 _NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 _NAME = re.compile(r"(?<!^)(?<![.!?\"“]\s)\b[A-Z]\w+")
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "ers", "er", "es", "ly", "s")
-_CHARACTERS = 20_000  # of a claim or passage; the rest is left out
 
 
 def features(claim: str, passages: Sequence[str], counts: WordCounts) -> Floats:
     """(passages, features)."""
-    asked = _Claim(claim[:_CHARACTERS], counts)
-    return np.array([asked.beside(passage[:_CHARACTERS]) for passage in passages]).reshape(-1, len(FEATURES))
+    asked = _Claim(claim, counts)
+    return np.array([asked.beside(passage) for passage in passages]).reshape(-1, len(FEATURES))
 
 
 class _Claim:

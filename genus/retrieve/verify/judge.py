@@ -1,7 +1,7 @@
-"""A judge that was tuned: a GPT that reads claim and passage, beside what can be counted of them, under a logistic layer.
+"""A judge that was fitted to labelled claims: a logistic layer over what can be counted of claim and passage, over how near
+their words are in meaning, and over what a GPT says that has read both. verifier.json says which of these it has.
 
-Its folder is the GPT's, which transformers opens as a sequence classifier of two scores; verifier.json beside it holds the
-layer and the thresholds. A folder of verifier.json alone is a judge that counts and reads nothing.
+With a GPT its folder is the GPT's, which transformers opens as a sequence classifier of two scores.
 """
 
 from collections.abc import Sequence
@@ -20,17 +20,18 @@ from genus.retrieve.verifier import Thresholds
 from genus.retrieve.verify.features import FEATURES, Floats, features
 from genus.retrieve.verify.fitting import shares
 from genus.retrieve.verify.layer import Layer
+from genus.retrieve.verify.meaning import MEANING, Meaning
 from genus.retrieve.verify.trees import grow, tree_scores
 from genus.retrieve.verify.words import WordCounts, common_words
 from genus.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["OUTPUTS", "VERIFIER", "Judge", "Reader", "inputs_of", "load_judge", "save_judge"]
+__all__ = ["OUTPUTS", "VERIFIER", "Judge", "Reader", "Senses", "load_judge", "save_judge"]
 
 VERIFIER = "verifier.json"
 OUTPUTS = ("supported", "partial")
 """The scores of the GPT: logits of full support, and of support in part at least."""
 _ROW = 1024  # tokens of a row; attention within it is computed whole
-_CLAIM = 20_000  # characters read of a text; the rest would be cut away as tokens
+_CHARACTERS = 20_000  # characters read of a text; the rest would be cut away as tokens
 _TIME = 1_000_000  # tokens of the longest sequence that a file may name
 
 
@@ -47,7 +48,7 @@ class Reader:
         """(passages, 2). A claim's tokens are read once for all passages of a row."""
         if not passages:
             return np.zeros((0, len(OUTPUTS)))
-        tree = grow(self.tokenizer, claim[:_CLAIM], [passage[:_CLAIM] for passage in passages], self.time)
+        tree = grow(self.tokenizer, claim, passages, self.time)
         rows = [tree._replace(branches=())]
         for branch in tree.branches:
             if rows[-1].branches and rows[-1].size + len(branch) > _ROW:
@@ -56,32 +57,48 @@ class Reader:
         return torch.cat([scores for row in rows for scores in tree_scores(self.scorer, [row])]).double().cpu().numpy()
 
 
+@dataclass(frozen=True)
+class Senses:
+    """What a judge knows passages by."""
+
+    counts: WordCounts
+    meaning: Meaning | None = None
+    reader: Reader | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the inputs, in order."""
+        return (*FEATURES, *(MEANING if self.meaning else ()), *(OUTPUTS if self.reader else ()))
+
+    def inputs(self, claim: str, passages: Sequence[str]) -> Floats:
+        """What the layer takes, (passages, inputs)."""
+        claim, passages = claim[:_CHARACTERS], [passage[:_CHARACTERS] for passage in passages]
+        found = [features(claim, passages, self.counts)]
+        if self.meaning:
+            found.append(self.meaning.coverage(claim, passages))
+        if self.reader:
+            found.append(self.reader.logits(claim, passages))
+        return np.hstack(found)
+
+
 class Judge:
     """Calibrated on the claims that it was fitted to: of passages with a score of 0.8, four in five support."""
 
-    def __init__(
-        self, layer: Layer, thresholds: Thresholds, counts: WordCounts | None = None, reader: Reader | None = None
-    ) -> None:
-        self.layer, self.thresholds, self.reader = layer, thresholds, reader
-        self.counts = counts or common_words()
-        self.name = "judge" if reader else "counts"
+    name = "judge"
+
+    def __init__(self, layer: Layer, thresholds: Thresholds, senses: Senses) -> None:
+        self.layer, self.thresholds, self.senses = layer, thresholds, senses
 
     def scores(self, claim: str, passages: Sequence[str]) -> list[float]:
         """Of each passage, in order."""
-        found: list[float] = shares(self.layer.logits(inputs_of(claim, passages, self.counts, self.reader))).tolist()
+        found: list[float] = shares(self.layer.logits(self.senses.inputs(claim, passages))).tolist()
         return found
 
 
-def inputs_of(claim: str, passages: Sequence[str], counts: WordCounts, reader: Reader | None) -> Floats:
-    """What the layer takes, (passages, inputs): what was counted, then the logits of the GPT if there is one."""
-    counted = features(claim, passages, counts)
-    return np.hstack([counted, reader.logits(claim, passages)]) if reader else counted
-
-
-def save_judge(folder: Path, layer: Layer, thresholds: Thresholds, reader: Reader | None) -> None:
-    """Write verifier.json into a folder, beside the GPT's files."""
-    told: dict[str, Any] = {"inputs": list(_inputs(reader is not None)), "weights": list(layer.weights), "bias": layer.bias}
-    told |= {"thresholds": asdict(thresholds), "time": reader.time if reader else 0}
+def save_judge(folder: Path, layer: Layer, thresholds: Thresholds, senses: Senses) -> None:
+    """Write verifier.json into a folder, beside the GPT's files if it has one."""
+    told: dict[str, Any] = {"inputs": list(senses.names), "weights": list(layer.weights), "bias": layer.bias}
+    told |= {"thresholds": asdict(thresholds), "time": senses.reader.time if senses.reader else 0}
     write_json(folder / VERIFIER, told)
 
 
@@ -92,7 +109,6 @@ def load_judge(folder: Path, counts: WordCounts | None = None) -> Judge:
     if not (folder / VERIFIER).is_file():
         raise GenusError(f"{folder} holds no judge of support ({VERIFIER}); make one with `genus tune --form support`")
     told = read_json(folder / VERIFIER)
-    reads = (folder / "config.json").is_file()
     try:
         layer = Layer(tuple(map(float, told["weights"])), float(told["bias"]))
         thresholds = Thresholds(**{name: float(value) for name, value in told["thresholds"].items()})
@@ -102,14 +118,12 @@ def load_judge(folder: Path, counts: WordCounts | None = None) -> Judge:
     numbers = [*layer.weights, layer.bias, *asdict(thresholds).values()]
     if len(layer.weights) != len(names) or not np.isfinite(numbers).all() or not 0 <= time <= _TIME:
         raise GenusError(f"{folder / VERIFIER} is damaged (its numbers do not fit); copy the folder again")
-    if names != _inputs(reads):
-        what = "knows other inputs than this version of Genus" if reads == ("supported" in names) else "lacks its model"
-        raise GenusError(f"{folder} {what}; tune it again, or copy the whole folder")
-    return Judge(layer, thresholds, counts, _reader(folder, time) if reads else None)
-
-
-def _inputs(reads: bool) -> tuple[str, ...]:
-    return (*FEATURES, *OUTPUTS) if reads else FEATURES
+    counts = counts or common_words()
+    meaning = Meaning(counts) if set(MEANING) <= set(names) else None
+    senses = Senses(counts, meaning, _reader(folder, time) if set(OUTPUTS) <= set(names) else None)
+    if names != senses.names:
+        raise GenusError(f"{folder / VERIFIER} is of another version of Genus, with other inputs; tune the judge again")
+    return Judge(layer, thresholds, senses)
 
 
 def _reader(folder: Path, time: int) -> Reader:

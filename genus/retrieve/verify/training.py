@@ -1,5 +1,7 @@
 """`genus tune --form support`: a judge of support from claims with their documents. What it is afterwards is judge.py's.
 
+A layer weighs what is counted, and what a GPT says that learned to read claims; without a GPT there is the layer alone.
+
 Per claim the cited document stands among others: a list of which it should be the best (SIDE, arXiv 2207.06220, learns so),
 and where somebody labelled a document, its two scores are pulled to the label. A document is its best passage.
 """
@@ -18,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genus.core.errors import GenusError
-from genus.core.files import write_json, write_text
+from genus.core.files import locked, new_folder, write_json, write_text
 from genus.core.progress import progress, say
 from genus.data.examples import Shuffled
 from genus.models.family import Family
@@ -26,11 +28,12 @@ from genus.models.scorer import Scorer
 from genus.models.weights import save_scorer
 from genus.retrieve.verifier import Thresholds
 from genus.retrieve.verify.claims import Checked, Claim, read_claims
-from genus.retrieve.verify.coverage import Coverage
+from genus.retrieve.verify.coverage import keep_best
 from genus.retrieve.verify.features import Floats
 from genus.retrieve.verify.fitting import best_logits, choose_thresholds, fit_calibrated, folds_of, groups_of, shares
-from genus.retrieve.verify.judge import OUTPUTS, Reader, inputs_of, save_judge
+from genus.retrieve.verify.judge import OUTPUTS, Reader, Senses, save_judge
 from genus.retrieve.verify.layer import Layer
+from genus.retrieve.verify.meaning import Meaning
 from genus.retrieve.verify.measuring import measure
 from genus.retrieve.verify.negatives import Neighbours, altered
 from genus.retrieve.verify.trees import Tree, grow, tree_scores
@@ -40,7 +43,7 @@ from genus.train.loop import Scored
 from genus.train.task_recipe import TaskTuning
 from genus.train.tuning import Tuned, fingerprint, open_start, tune
 
-__all__ = ["Listed", "keep_best", "listed", "support_loss", "train_verifier"]
+__all__ = ["Listed", "listed", "support_loss", "train_verifier"]
 
 _HELD = 5  # of so many parts of the groups one is held out where the recipe names no file
 
@@ -61,6 +64,8 @@ def train_verifier(recipe: TaskTuning, restart: bool = False) -> Path:
 
     Raises GenusError before any work for files, claims or a model that do not fit; Stopped when asked to stop.
     """
+    if str(recipe.model) == "none":
+        return _weigh(recipe)
     claims, held_out = _split(recipe)
     opened = open_start(recipe.model, recipe.dropout)
     tokenizer, tables = mark(opened.network, opened.tokenizer, recipe.seed)
@@ -72,14 +77,14 @@ def train_verifier(recipe: TaskTuning, restart: bool = False) -> Path:
     if not usable:
         raise GenusError(f"{recipe.train} has neither labels nor documents to tell apart; bring labelled claims")
     say(f"{len(usable):,} claims to learn from, {len(held_out):,} held out")
-    measured = _HeldOut(recipe, reader, held_out)
+    measured = _HeldOut(recipe, held_out, reader)
     tuned = Tuned(
         model=scorer,
         source=Shuffled(usable, recipe.seed),
         prepare=list,
         loss=partial(support_loss, scorer),
         validate=measured.loss,
-        write=partial(_write, recipe, opened.family, reader, measured),
+        write=partial(_write, recipe, opened.family, measured),
         length=lambda item: item.tree.size,
         family=opened.family,
         tables=tables,
@@ -109,13 +114,6 @@ def _made(claim: Claim, good: Checked, neighbours: Neighbours, recipe: TaskTunin
 
 def _kept(claim: str, document: Checked, count: int, counts: WordCounts) -> Checked:
     return document._replace(passages=keep_best(claim, document.passages, count, counts))
-
-
-def keep_best(claim: str, passages: Sequence[str], count: int, counts: WordCounts) -> tuple[str, ...]:
-    """The passages of a document that cover most of the claim, best first; equal ones in their order."""
-    scores = Coverage(counts).scores(claim, passages)
-    order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    return tuple(passages[place] for place in order[:count])
 
 
 def support_loss(scorer: Scorer, claims: Sequence[Listed]) -> Scored:
@@ -153,14 +151,15 @@ class _HeldOut:
     """Labelled claims that are not learned: to follow a run by, and to fit the layer to."""
 
     recipe: TaskTuning
-    reader: Reader
     claims: Sequence[Claim]
-    counts: WordCounts = field(init=False)
+    reader: Reader | None = None
+    senses: Senses = field(init=False)
     pairs: list[tuple[Claim, Checked]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.neighbours = Neighbours(self.claims)
-        self.counts = self.neighbours.counts
+        counts = self.neighbours.counts
+        self.senses = Senses(counts, Meaning(counts) if self.recipe.support.meaning else None, self.reader)
         self.pairs = [(claim, each) for claim in self.claims for each in claim.documents if each.label is not None]
         # labels are looked at before hours are spent
         supported = sum(each.label == 2 for _, each in self.pairs)
@@ -172,20 +171,20 @@ class _HeldOut:
 
     def loss(self) -> dict[str, float]:
         """-log p(label) of the GPT's two scores; nothing before the first step, when they are zero."""
-        if not self.reader.scorer.score.weight.any():
+        if self.reader is None or not self.reader.scorer.score.weight.any():
             return {}
         losses = []
         for claim, document in self.pairs:
-            passages = keep_best(claim.text, document.passages, self.recipe.support.passages, self.counts)
+            passages = keep_best(claim.text, document.passages, self.recipe.support.passages, self.senses.counts)
             best = self.reader.logits(claim.text, passages).max(0)
             targets = np.array([document.label == 2, (document.label or 0) >= 1])
             losses.append(float(np.logaddexp(0, np.where(targets, -best, best)).sum()))
         return {"validation_loss": float(np.mean(losses))}
 
-    def inputs(self, claim: str, document: Checked) -> Floats:
+    def inputs(self, claim: str, passages: Sequence[str]) -> Floats:
         """What the layer takes of the passages of a document that cover most."""
-        passages = keep_best(claim, document.passages, self.recipe.support.passages, self.counts)
-        return inputs_of(claim, passages, self.counts, self.reader)
+        kept = keep_best(claim, passages, self.recipe.support.passages, self.senses.counts)
+        return self.senses.inputs(claim, kept)
 
     def fit(self) -> tuple[Layer, Thresholds, dict[str, Any]]:
         """The layer, the thresholds, and what they are worth on claims that they were not fitted to."""
@@ -194,8 +193,8 @@ class _HeldOut:
         with progress("held-out claims", len(self.pairs)) as update:
             for done, (claim, document) in enumerate(self.pairs, 1):
                 near = self.neighbours.find(claim, 1)
-                documents.append(self.inputs(claim.text, document))
-                others.append(self.inputs(claim.text, Checked(near[0], None)) if near else documents[-1][:0])
+                documents.append(self.inputs(claim.text, document.passages))
+                others.append(self.inputs(claim.text, near[0]) if near else documents[-1][:0])
                 update(done, "")
         labels = [int(document.label or 0) for _, document in self.pairs]
         supported, groups = [label == 2 for label in labels], _groups(self.pairs)
@@ -230,17 +229,32 @@ def _keys(claim: Claim, documents: Sequence[Checked]) -> list[tuple[str, str]]:
     return [*named, *([("group", claim.group)] if claim.group else []), ("claim", claim.text)]
 
 
-def _write(recipe: TaskTuning, family: Family, reader: Reader, measured: _HeldOut, folder: Path) -> None:
-    """The judge's folder, and what it reached in results.json beside it."""
+def _weigh(recipe: TaskTuning) -> Path:
+    """The layer alone, fitted to the held-out claims if there are some, else to all."""
+    claims = read_claims(recipe.held_out or recipe.train)
+    with locked(recipe.out), new_folder(recipe.out / "model") as folder:
+        _write_layer(recipe, _HeldOut(recipe, claims), folder)
+    return recipe.out / "model"
+
+
+def _write(recipe: TaskTuning, family: Family, measured: _HeldOut, folder: Path) -> None:
+    """The judge's folder."""
+    reader = measured.reader
+    assert reader is not None
     scorer = reader.scorer.eval()
-    scorer.head = None  # files of scores have none
     special = {"pad": pad_of(reader.tokenizer), "eos": reader.tokenizer.end_of_text}
     save_scorer(folder, scorer, family, OUTPUTS, special)
     reader.tokenizer.save(folder)
+    _write_layer(recipe, measured, folder)
+
+
+def _write_layer(recipe: TaskTuning, measured: _HeldOut, folder: Path) -> None:
+    """verifier.json and the card, and what the judge reached in results.json beside the folder."""
     layer, thresholds, figures = measured.fit()
-    save_judge(folder, layer, thresholds, reader)
+    save_judge(folder, layer, thresholds, measured.senses)
     write_json(recipe.out / "results.json", figures)
-    write_text(folder / "README.md", _CARD.format(source=recipe.model.name, results=json.dumps(figures, indent=1)))
+    what = f"tuned from {recipe.model.name}" if measured.reader else "that counts and reads nothing"
+    write_text(folder / "README.md", _CARD.format(what=what, results=json.dumps(figures, indent=1)))
     judge, coverage = (figures[name]["auroc"]["value"] for name in ("judge", "coverage"))
     say(f"held-out AUROC {judge:.3f}, that of the coverage of words {coverage:.3f}")
 
@@ -250,11 +264,11 @@ library_name: genus
 pipeline_tag: text-classification
 ---
 
-# A judge of support, tuned from {source}
+# A judge of support, {what}
 
-It reads a claim and a passage and says how far the passage bears the claim out. Made with Genus (`genus tune --form
-support`), which opens the folder with `--judge`; in transformers it is a sequence classifier of two scores, without the
-layer in verifier.json that makes a probability of them and of counted words, numbers and names.
+It says how far a passage bears a claim out. Made with Genus (`genus tune --form support`), which opens the folder with
+`--judge`. verifier.json holds the weights of what is counted of words, numbers and names; where the folder has a GPT, it is
+in transformers a sequence classifier of two scores, without that layer.
 
 A claim can be true without its source saying so, and false though its source says so: this judges the source alone. Figures
 on held-out claims, by folds in which no text and no document is on both sides:
