@@ -20,9 +20,9 @@ class Hidden:
 
     def __init__(self, folder: Path) -> None:
         """Raises GenusError for a folder that is no model, or has no tokenizer."""
-        import genus
+        from genus.engine.model import load
 
-        model = genus.load(folder)
+        model = load(folder)
         self.network, self.tokenizer = model.network, model.tokenizer
         self.name = str(folder.resolve())
         self.width = model.spec.width
