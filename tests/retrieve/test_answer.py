@@ -122,6 +122,7 @@ def test_another_passage_is_tried(checker):
 
 @pytest.mark.parametrize("text", [
     "Polar bears eat penguins and berries on Sundays.",  # words that nothing says
+    "What polar bears eat is mostly unprofitable.",  # the question's words alone
     "Polar bears eat 700 ringed seals.",  # a figure that nothing says, all else said
     "Polar bears of Canada eat ringed seals.",  # a name that nothing says
 ])  # fmt: skip

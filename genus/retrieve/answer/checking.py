@@ -8,11 +8,12 @@ from genus.retrieve.answer.answer import Answer, Sentence, Status
 from genus.retrieve.answer.finding import Found, says_more, stated
 from genus.retrieve.encoder import Encoder
 from genus.retrieve.verifier import Verifier
+from genus.retrieve.verify.coverage import Coverage
 from genus.retrieve.words import words
 
 __all__ = ["Checker"]
 
-_MOST = 3  # sentences
+_MOST = 3  # sentences that have a passage
 _ABOUT = 0.35  # cosine of question and sentence from which the sentence is about the question
 _ALIKE = 0.7  # share of a sentence's words from which one before it said the same
 _BEGINNING = 5  # letters, so that Russians come from Russia
@@ -25,13 +26,14 @@ class Checker:
     def __init__(self, found: Found, verifier: Verifier, encoder: Encoder) -> None:
         self.found, self.verifier, self.encoder = found, verifier, encoder
         self.sentences: list[Sentence] = []
+        self._known = set(words(found.question))
         self._question = encoder.encode([found.question])[0]
         self._texts = [stated(passage) for passage in found.sources]
 
     @property
     def full(self) -> bool:
-        """Whether the answer is as long as it gets."""
-        return len(self.sentences) >= _MOST
+        """Whether the answer is as long as it gets; what is unsupported takes no place in it."""
+        return sum(sentence.source > 0 for sentence in self.sentences) >= _MOST
 
     @property
     def answer(self) -> Answer:
@@ -46,8 +48,7 @@ class Checker:
         """
         if not 1 <= source <= len(self._texts):
             raise GenusError(f"passage [{source}] does not exist; there are 1 to {len(self._texts)}")
-        more = says_more(text, set(words(self.found.question)))
-        if self.full or not more or self._is_known(text) or self._about(text) < _ABOUT:
+        if self.full or not says_more(text, self._known) or self._is_known(text) or self._about(text) < _ABOUT:
             return None
         sentence = self._judged(text, source)
         self.sentences.append(sentence)
@@ -71,6 +72,9 @@ class Checker:
         """The judge's, but 0 where a passage lacks a figure or a name of the sentence: what small models make up most."""
         texts = [self._texts[source - 1] for source in sources]
         scores, particulars = self.verifier.scores(text, texts), _particulars(text)
+        if isinstance(self.verifier, Coverage):  # the question's words are in any passage that was found
+            added = " ".join(word for word in words(text) if word not in self._known)
+            scores = list(map(min, scores, self.verifier.scores(added, texts)))
         held = [{_begun(word) for word in _WORD.findall(each)} for each in texts]
         return [score if particulars <= there else 0.0 for score, there in zip(scores, held, strict=True)]
 
