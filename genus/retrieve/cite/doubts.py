@@ -24,7 +24,8 @@ MEANING: dict[Doubt, str] = {
 # On WiCE's 349 dev claims, the first two and the last are said of at most 1 in 50 of the passages that cover their claims
 # best, and "bare" of none: bench/cite.py counts them.
 _RUN = 5  # words one after another that two texts do not share by chance
-_COPIED = 0.5  # of a passage's runs
+_COPIED = 0.5  # of a passage's runs beyond the claim's own
+_ENOUGH = 10  # such runs, to tell by
 _REPEATED = 0.8  # of a claim's runs, quotations not counted
 _BARE = 0.4  # of the weight of a passage's words, what is not the claim's, at least
 _COVERED = 0.5  # of the weight of a claim's words, from which their order is looked at
@@ -44,7 +45,8 @@ class Doubts:
         """The first sign that there is."""
         said = words(passage)
         runs = _runs(said)
-        if runs and len(runs & self._own) >= _COPIED * len(runs):
+        beyond = runs - _runs(words(claim))  # a page that is quoted whole, in one sentence, is no copy of the document
+        if len(beyond) >= _ENOUGH and len(beyond & self._own) >= _COPIED * len(beyond):
             return "copied"
         own = _runs(words(_QUOTED.sub(" ", claim)))
         if len(own) > 3 and len(own & runs) >= _REPEATED * len(own):
