@@ -17,6 +17,7 @@ def index(
     /,
     *,
     config: Annotated[Index, Parameter(name="*")],
+    move: str = "",
     delete: tuple[str, ...] = (),
     bench: int = 0,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -29,6 +30,7 @@ def index(
     genus index sotu --out runs/sotu/index
     genus index my-texts --out runs/mine/index --prune
     genus index dumps/enwiki-latest-pages-articles.xml.bz2 --out http://localhost:19530/wikipedia
+    genus index --move runs/mine/index --out http://localhost:19530/mine
     genus index --out runs/mine/index --delete notes/private.md
     genus index --out runs/mine/index --bench 200
     ```
@@ -38,6 +40,8 @@ def index(
     source
         A corpus of `genus corpus`, a folder or file of text, Markdown, HTML, JSON lines (text, title, url; or Sphere's
         fields), Parquet, web archives or code, a Wikipedia dump, or a packaged collection (sotu).
+    move
+        Another index, whose passages and vectors are put in as they are; the encoder is the other's.
     delete
         A document to take out, off the disk too; give it again for more.
     bench
@@ -45,9 +49,11 @@ def index(
     json_
         Print what was done as one line of JSON.
     """
-    if not (source or delete or bench):
+    if not (source or move or delete or bench):
         raise GenusError("nothing is to be done; name a folder to index, or a document to --delete, or queries to --bench")
     done: dict[str, object] = {}
+    if move:
+        done["moved"] = _move(move, config.out)
     if delete:
         done["deleted"] = _delete(config.out, delete)
     if source:
@@ -56,6 +62,20 @@ def index(
         done["bench"] = _bench(config.out, bench, quiet=json_)
     if json_:
         print(json.dumps(done))
+
+
+def _move(place: str, out: str) -> int:
+    from genus.retrieve.opening import open_corpus
+    from genus.retrieve.rows import moved
+
+    if place.rstrip("/") == out.rstrip("/"):
+        raise GenusError(f"{place} is to move to itself; name another --out")
+    source = open_corpus(place)
+    target = open_corpus(out, source.encoder)
+    count = moved(source, target)
+    target.compact()
+    say(f"{out}: {count:,} passages of {place} are in, {len(target):,} in all")
+    return count
 
 
 def _delete(place: str, documents: tuple[str, ...]) -> int:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from genus.cli import main as cli
 from genus.core.errors import GenusError
 from genus.retrieve.corpus import Corpus
 from genus.retrieve.filters import All, AnyOf, Is, Not, Range, admits
@@ -286,6 +287,16 @@ def test_an_index_moves_as_arrow(tmp_path):
         np.testing.assert_array_equal(before[1][order], after[1][back])
         with pytest.raises(GenusError, match="cannot move"):
             moved(start, open_corpus(str(tmp_path / "third"), OTHER))
+
+
+def test_genus_index_moves_one(tmp_path, capsys):
+    with place("lance", tmp_path) as first, place("milvus", tmp_path) as second:
+        filled(first, some(30))
+        assert cli._run(["index", "--move", first, "--out", second]) == 0
+        assert "30 passages" in capsys.readouterr().err
+        assert open_corpus(second, FACTS).get(["doc7:0"]) == [some(30)[7]]
+        assert cli._run(["index", "--move", first, "--out", first]) == 1
+        assert "is to move to itself" in capsys.readouterr().err
 
 
 def test_arrow_gives_the_columns_asked_for(at):
