@@ -96,7 +96,9 @@ def test_facts_that_changed_are_written_without_a_change_of_text(tmp_path):
     assert content(tmp_path / "index")["a:1"]["date"] == "2021-01-01"
 
 
-def test_equal_texts_are_encoded_once(tmp_path):
+def test_equal_texts_are_encoded_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "_SLICE", 4)
+    monkeypatch.setattr(stage, "_BATCH", 10)
     lines = [{"id": str(number), "title": "t", "text": f"text {number % 3}"} for number in range(30)]
     (tmp_path / "notes.jsonl").write_text("\n".join(map(json.dumps, lines)))
     told = make_index(str(tmp_path / "notes.jsonl"), Index(out=str(tmp_path / "index")))
