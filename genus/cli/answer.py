@@ -58,6 +58,8 @@ def answer(
     from json import dumps
 
     from genus.core.errors import GenusError
+    from genus.retrieve.answer.answer import told
+    from genus.retrieve.answer.finding import check_question
 
     if index is None:
         raise GenusError(f"no index was named; name one by --index, or {_MAKE}")
@@ -65,23 +67,25 @@ def answer(
         raise GenusError(f"count = {count} is out of range; choose from 1 to 20")
     if mode == "generative" and model is None:
         raise GenusError("generative answers need --model; try --model models/smollm2, which genus import smollm2 makes")
-    from genus.engine.model import load
-    from genus.retrieve.answer.answer import told
-    from genus.retrieve.answer.asking import ask
-    from genus.retrieve.answer.finding import check_question
-    from genus.retrieve.search import open_search
-    from genus.retrieve.verify.opening import open_verifier
-
     asked = check_question(sys.stdin.read() if question == "-" else question)
-    search, verifier = open_search(index), open_verifier(judge)
-    if not len(search.corpus):
-        raise GenusError(f"the index {index} holds no passage; add some with genus index")
-    writes = model is not None and mode != "extractive"
-    found = ask(asked, search, verifier, load(model) if model is not None and writes else None, count)
+    found = _ask(asked, index, None if mode == "extractive" else model, judge, count)
     if json:
         print(dumps(told(found), ensure_ascii=False, indent=2))
     else:
         _show(found)
+
+
+def _ask(question: str, index: str, model: Path | None, judge: Path | None, count: int) -> "Answer":
+    from genus.core.errors import GenusError
+    from genus.engine.model import load
+    from genus.retrieve.answer.asking import ask
+    from genus.retrieve.search import open_search
+    from genus.retrieve.verify.opening import open_verifier
+
+    search, verifier = open_search(index), open_verifier(judge)
+    if not len(search.corpus):
+        raise GenusError(f"the index {index} holds no passage; add some with genus index")
+    return ask(question, search, verifier, None if model is None else load(model), count)
 
 
 def _show(answer: "Answer") -> None:
