@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from genus.core.errors import GenusError
 from genus.data.sources import Document, Dropped, Found
+from genus.retrieve.balanced import balanced
 
 __all__ = ["is_dump", "plain", "read_dump"]
 
@@ -43,7 +44,7 @@ def plain(wikitext: str, unseen: tuple[str, ...] = _UNSEEN) -> str:
     except ImportError:
         raise GenusError("wikitext needs mwparserfromhell; run: pip install 'genus[wikipedia]'") from None
     begins = tuple(f"{name.lower()}:" for name in unseen)
-    text = _QUOTES.sub("", "".join(_words(parse(wikitext, skip_style_tags=True), begins)))
+    text = _QUOTES.sub("", "".join(_words(parse(balanced(wikitext), skip_style_tags=True), begins)))
     return _LINES.sub("\n\n", _SPACES.sub(" ", text)).strip()
 
 

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from genus.core.errors import GenusError
+from genus.retrieve.balanced import balanced
 from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def read_wikitext(text: str, title: str) -> Written:
         import mwparserfromhell
     except ImportError:
         raise GenusError("reading wikitext needs mwparserfromhell: pip install 'genus[wikipedia]'") from None
-    code = mwparserfromhell.parse(text, skip_style_tags=True)
+    code = mwparserfromhell.parse(balanced(text), skip_style_tags=True)
     page = _Page(code)
     page.walk(code.nodes)
     return Written(title, [block for block in page.blocks if block.text.strip()], list(page.problems))
