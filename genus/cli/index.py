@@ -82,7 +82,8 @@ def _delete(place: str, documents: tuple[str, ...]) -> int:
     from genus.retrieve.index import delete_documents
 
     count = delete_documents(place, documents)
-    say(f"{place}: {count:,} passages of {len(documents):,} documents are gone, from the disk too")
+    disk = "Milvus frees its disk when it next collects garbage" if "://" in place else "from the disk too"
+    say(f"{place}: {count:,} passages of {len(documents):,} documents are gone, {disk}")
     return count
 
 

@@ -148,7 +148,8 @@ class _Run:
         todo = [passage for passage in self.waiting if there.get(passage.id) != passage]
         for first in range(0, len(todo), _SLICE):
             self.vectors.prepare(todo[first : first + _SLICE])
-            self.tell(self.settled + (self.read - self.settled) * min(1, (first + _SLICE) / len(todo)), first)
+            encoded = min(first + _SLICE, len(todo))
+            self.tell(self.settled + (self.read - self.settled) * encoded / len(todo), encoded)
         if self.shrunk:
             self.corpus.delete(self.shrunk)
         if todo:
