@@ -7,7 +7,7 @@ import pytest
 from genus.retrieve.balanced import balanced
 from genus.retrieve.wikipedia import plain
 
-ORDINARY = """X is {{convert|330|m|}} [[tall|high]].<ref name="a">{{cite web|url=http://x.org/a |title=A}}</ref><ref name=a />
+ORDINARY = """{{convert|330|m|}} [[tall|high]].<ref name="a">{{cite web|url=http://x.org/a |title=A}}</ref><ref name=a />
 {| class="x"
 |-
 | a || b<br>c [http://x.org Title]
