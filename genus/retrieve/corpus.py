@@ -40,7 +40,7 @@ class Corpus(Protocol):
         """The best by BM25 over title and text, best first; equal scores by id."""
 
     def near(self, vector: "np.ndarray", count: int, where: Filter | None = None, exact: bool = False) -> list[Hit]:
-        """The nearest by inner product to a vector (width,), best first; equal scores by id."""
+        """The nearest by inner product to a vector (width,), best first; equal scores by id; none to all zeros."""
 
     def arrow(self, columns: Sequence[str] = ()) -> Iterator["pa.RecordBatch"]:
         """All passages with their "vector", by which an index moves from one store to another; or these columns of them."""

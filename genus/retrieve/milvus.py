@@ -120,7 +120,7 @@ class MilvusCorpus:
         """The nearest by inner product to a vector (width,), best first; equal scores by id."""
         if vector.shape != (self.encoder["width"],):
             raise GenusError(f"{self.place} takes vectors of {self.encoder['width']} numbers, not of {vector.shape}")
-        if count < 1:
+        if count < 1 or not vector.any():
             return []
         asked = {"metric_type": "IP", "params": {"nprobe": _LISTS if exact else _PROBES}}
         said = [float(value) for value in vector]

@@ -193,6 +193,7 @@ def test_queries_are_data(at):
         assert corpus.words(query, 20) == []
     long = "river " * 200_000
     assert ids(corpus.words(long, 20)) == river
+    assert corpus.near(ENCODER.encode([""])[0], 20) == []
     assert corpus.words("river", 0) == [] and corpus.near(encoded(some(1))[0], 0) == []
 
 
