@@ -3,14 +3,15 @@
 INDEX/index.json says what it is; INDEX/tables holds the table. Every change is one commit of LanceDB: a process killed at
 any moment leaves what was there or what is new. One process writes at a time; others read on.
 
-Words: BM25 with k1 = 1.2 and b = 0.75, over words that we split ourselves. LanceDB counts deleted passages in its idf and
-mean length until `compact`, so that scores move a little when it is called.
+Words: BM25 with k1 = 1.2 and b = 0.75, over words that we split ourselves; in memory, up to 100,000 passages.
+Above, LanceDB counts deleted passages in its idf and mean length until `compact`, so that scores then move a little.
 """
 
 import asyncio
 import contextlib
 import functools
 import math
+import os
 import shutil
 import threading
 import warnings
@@ -112,50 +113,45 @@ class LanceCorpus:
         import lancedb.query
 
         match: Any = lancedb.query.MatchQuery  # its types ask for what has a default
-        said = " ".join(query_words(query))
+        said = query_words(query)
         if not said or count < 1:
             return []
         condition = None if where is None else written(where, SQL)
 
-        def search(table: Any, limit: int) -> Sequence[Scored]:
-            asked = _where(table.query().nearest_to_text(match(said, "words")), condition).limit(limit)
-            scan = self._scanned(table, load=False)
-            if scan is not None:  # it holds the passages, whose columns take longer to fetch than their words to find
-                found = _done(asked.select(["_score"]).with_row_id().to_arrow())
-                passages = scan.passages(found["_rowid"].to_pylist())
-            if scan is None or passages is None:
-                found = _done(asked.select([*COLUMNS, "_score"]).to_arrow())
-                passages = passages_of(found)
-            return list(zip(passages, found["_score"].to_pylist(), strict=True))
+        def fetch(table: Any, limit: int) -> Sequence[Scored]:
+            asked = _where(table.query().nearest_to_text(match(" ".join(said), "words")), condition).limit(limit)
+            found = _done(asked.select([*COLUMNS, "_score"]).to_arrow())
+            return list(zip(passages_of(found), found["_score"].to_pylist(), strict=True))
 
-        return hits(self._read(lambda table: untied(lambda limit: search(table, limit), count)), count)
+        def search(table: Any) -> list[Hit]:
+            if (scan := self._scanned(table)) is not None:
+                return scan.words(said, count, _rows(table, condition))
+            return hits(untied(lambda limit: fetch(table, limit), count), count)
+
+        return self._read(search)
 
     def near(self, vector: "np.ndarray", count: int, where: Filter | None = None, exact: bool = False) -> list[Hit]:
         """The nearest by inner product to a vector (width,), best first; equal scores by id."""
         if vector.shape != (self.encoder["width"],):
             raise GenusError(f"{self.folder} takes vectors of {self.encoder['width']} numbers, not of {vector.shape}")
-        if count < 1:
+        if count < 1 or not vector.any():
             return []
         condition = None if where is None else written(where, SQL)
 
-        def search(table: Any) -> Sequence[Scored]:
+        def search(table: Any) -> list[Hit]:
             scan = self._scanned(table)
             if scan is not None:
-                rows = (
-                    None
-                    if condition is None
-                    else _done(_where(table.query(), condition).select([]).with_row_id().to_arrow())
-                )
-                return scan.best(vector, count, None if rows is None else rows["_rowid"].to_numpy())
+                return scan.near(vector, count, _rows(table, condition))
             asked = _where(table.query().nearest_to(vector), condition)
             if exact:
                 asked = asked.distance_type("dot").bypass_vector_index()
             else:  # of vectors of length 1 the cosine is the inner product; by it the parts come out more even
                 asked = asked.distance_type("cosine").nprobes(_PROBES).refine_factor(max(_REFINE, -(-_LEAST // count)))
             found = _done(asked.limit(count).select([*COLUMNS, "_distance"]).to_arrow())
-            return [(each, 1 - far) for each, far in zip(passages_of(found), found["_distance"].to_pylist(), strict=True)]
+            scores = [1 - far for far in found["_distance"].to_pylist()]
+            return hits(list(zip(passages_of(found), scores, strict=True)), count)
 
-        return hits(self._read(search), count)
+        return self._read(search)
 
     def arrow(self, columns: Sequence[str] = ()) -> Iterator["pa.RecordBatch"]:
         """All passages with their "vector", by which an index moves from one store to another; or these columns of them."""
@@ -163,15 +159,16 @@ class LanceCorpus:
         with self._told():
             yield from self._read(lambda _: self._table.search().select(names).to_batches(_BATCH))
 
-    def _scanned(self, table: Any, load: bool = True) -> Scan | None:
-        """The passages in memory as they are now; None for a large index, or where they are not there and need not be."""
-        version = self._manifest.table, _done(table.version())
-        if self._scan[0] == version or not load:
-            return self._scan[1] if self._scan[0] == version else None
+    def _scanned(self, table: Any) -> Scan | None:
+        """The passages in memory as they are now; None for a large index."""
+        # Each commit is a file, and names in a folder are read a hundred times faster than LanceDB tells its version.
+        version = self._manifest.table, frozenset((self._tables / f"{self._manifest.table}.lance" / "_versions").iterdir())
+        if self._scan[0] == version:
+            return self._scan[1]
         with self._loading:  # of requests that come at once, one reads the vectors
             if self._scan[0] != version:
                 small = _done(table.count_rows()) <= _SCANNED
-                wanted = table.query().select([*COLUMNS, "vector"]).with_row_id()
+                wanted = table.query().select([*COLUMNS, "words", "vector"]).with_row_id()
                 self._scan = version, Scan(_done(wanted.to_arrow())) if small else None
             return self._scan[1]
 
@@ -185,6 +182,7 @@ class LanceCorpus:
             write_json(self.folder / "index.json", manifest.content())
 
     def _connect(self) -> Any:
+        os.environ.setdefault("LANCE_LOG", "error")  # it warns of what is as it should be, such as an empty part of an index
         try:
             import lancedb
         except ImportError:
@@ -285,6 +283,14 @@ def _loop() -> asyncio.AbstractEventLoop:
 def _done(work: Coroutine[Any, Any, Answer]) -> Answer:
     """What a query gives. LanceDB's queries that are not asynchronous ask for the schema first, and take twice as long."""
     return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+
+
+def _rows(table: Any, condition: str | None) -> "np.ndarray | None":
+    """The ids of the rows that meet a condition; None for no condition."""
+    if condition is None:
+        return None
+    rows: np.ndarray = _done(_where(table.query(), condition).select([]).with_row_id().to_arrow())["_rowid"].to_numpy()
+    return rows
 
 
 def _first_line(error: Exception) -> str:
