@@ -21,6 +21,7 @@ from genus.retrieve.documents import Reading, reading
 from genus.retrieve.drops import Drops
 from genus.retrieve.encoder import Encoder
 from genus.retrieve.encoding import open_encoder, read_by_encoder
+from genus.retrieve.manifest import Encoding
 from genus.retrieve.opening import open_corpus
 from genus.retrieve.passage import Passage
 from genus.retrieve.recipe import Index
@@ -53,7 +54,7 @@ class Told(NamedTuple):
 class _Known(NamedTuple):
     """A document in the index: how many passages it has, and a sum over them that tells whether any has changed."""
 
-    count: int
+    passages: int
     digest: int
 
 
@@ -64,7 +65,7 @@ def make_index(source: str, recipe: Index) -> Told:
     drops = Drops(recipe.dropped)
     begun = _from_first_document(source, found, drops)
     encoder = open_encoder(recipe.encoder)
-    facts = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
+    facts: Encoding = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
     corpus = open_corpus(recipe.out, facts)
     with progress("indexing", total) as update:
         run = _Run(corpus, encoder, drops, update)
@@ -134,7 +135,7 @@ class _Run:
             self.settled = self.settled if self.waiting else done
             return
         self.counts["new" if before is None else "changed"] += 1
-        if before is not None and before.count > len(mine):
+        if before is not None and before.passages > len(mine):
             self.shrunk.append(item.id)
         elif before is not None:
             self.changed += [passage.id for passage in mine]
@@ -210,7 +211,7 @@ def _documents_of(corpus: Corpus) -> dict[str, _Known]:
         columns = [batch.column(name).to_pylist() for name in _COLUMNS]
         for facts in zip(*columns, strict=True):
             before = known.get(facts[1], _Known(0, 0))
-            known[facts[1]] = _Known(before.count + 1, before.digest + _digest(facts))
+            known[facts[1]] = _Known(before.passages + 1, before.digest + _digest(facts))
     return known
 
 

@@ -146,7 +146,8 @@ def _linear(x: Tensor, weights: dict[str, Any], name: str) -> Tensor:
 
 
 def _norm(x: Tensor, weights: dict[str, Any], name: str) -> Tensor:
-    return F.layer_norm(x, (_WIDTH,), *weights[name], _EPS)
+    weight, bias = weights[name]
+    return F.layer_norm(x, (_WIDTH,), weight, bias, _EPS)
 
 
 def _heads(x: Tensor) -> Tensor:
