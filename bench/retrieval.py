@@ -23,8 +23,8 @@ from genus.retrieve.opening import open_corpus
 from genus.retrieve.passage import Passage, hashed
 from genus.retrieve.search import By, Search
 
-COUNTS = 1, 5, 20, 100
-POOL = 400  # passages, of which so many pages are the best
+COUNTS = 1, 5, 20
+POOL = 100  # passages, whose documents are ranked by the best of each
 WAYS: tuple[By, ...] = ("words", "meaning", "both")
 TITLE = "(meta data) TITLE: "
 
