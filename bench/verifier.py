@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path, help="a judge that genus tune made")
     parser.add_argument(
-        "--passages", type=int, default=8, help="passages of a page that are looked at, those that cover most"
+        "--passages", type=int, default=12, help="passages of a page that are looked at, those that cover most"
     )
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()

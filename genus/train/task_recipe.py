@@ -38,7 +38,7 @@ class TaskCourse(Course):
 class Support:
     """Of form = support: a judge of whether a passage bears a claim out."""
 
-    passages: int = 8
+    passages: int = 12
     """Passages of a document that are looked at: those that cover most of the claim's words."""
     meaning: bool = True
     """Whether the packaged encoder tells what words mean about the same."""

@@ -110,6 +110,6 @@ def _share(part: int, whole: int) -> float:
 
 
 def _stem(word: str) -> str:
-    """Without a common English ending, where three letters stay; other languages' words mostly stay whole."""
+    """Without a common English ending, where three letters stay: bridge and bridges are alike, and moved and moving."""
     ending = next((ending for ending in _ENDINGS if word.endswith(ending) and len(word) - len(ending) >= 3), "")
-    return word.removesuffix(ending)
+    return word.removesuffix(ending).removesuffix("e")

@@ -92,7 +92,8 @@ def choose_thresholds(scores: Floats, labels: Sequence[int], differences: Sequen
     of them stay below, so that a better source is wrongly named in 5% of such cases; 0.05 at least.
     """
     right = np.asarray(labels)
-    cuts = np.unique(np.quantile(scores, np.linspace(0.02, 0.98, 49)))
+    levels = np.unique(np.quantile(scores, np.linspace(0, 1, 50)))
+    cuts = (levels[1:] + levels[:-1]) / 2
     pairs = [(high, low) for high in cuts for low in cuts if low <= high]
     high, low = max(pairs, key=lambda pair: _mean_f1(right, (scores >= pair[0]).astype(int) + (scores >= pair[1])))
     margin = float(np.quantile(differences, 0.95)) if len(differences) else 0.1
