@@ -71,10 +71,10 @@ class Scan:
 
     def _best(self, scores: np.ndarray, places: np.ndarray, count: int) -> list[Hit]:
         """The best of some places, with the whole of a tie at the end looked at."""
-        rounded = np.round(scores[places], DIGITS)
-        if count < len(rounded):
-            chosen = rounded >= np.partition(rounded, -count)[-count]
-            places, rounded = places[chosen], rounded[chosen]
-        pairs = zip((-rounded).tolist(), places.tolist(), strict=True)
+        values = scores[places]
+        if count < len(values):
+            chosen = values >= np.partition(values, -count)[-count] - 2 * _ROUNDED
+            places, values = places[chosen], values[chosen]
+        pairs = zip((-np.round(values, DIGITS)).tolist(), places.tolist(), strict=True)
         order = sorted((score, self._passages[place].id, place) for score, place in pairs)[:count]
         return [Hit(self._passages[place], -score) for score, _, place in order]
