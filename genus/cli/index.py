@@ -51,6 +51,8 @@ def index(
     """
     if not (source or move or delete or bench):
         raise GenusError("nothing is to be done; name a folder to index, or a document to --delete, or queries to --bench")
+    if source and delete:
+        raise GenusError(f"--delete and {source} are given; take the document out of the source first, then delete it alone")
     done: dict[str, object] = {}
     if move:
         done["moved"] = _move(move, config.out)

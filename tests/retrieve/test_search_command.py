@@ -135,6 +135,13 @@ def test_documents_are_deleted_by_the_command(genus, tmp_path):
     assert "has no document 'b.txt'" in err
 
 
+def test_a_line_that_would_add_what_it_deletes_is_refused(genus, place, tmp_path):
+    assert (
+        "take the document out of the source first" in genus("index", str(tmp_path), "--out", place, "--delete", "cats")[2]
+    )
+    assert found(genus, place, "kittens", "--by", "words") == ["cats"]
+
+
 def test_nothing_to_do_is_told(genus, place):
     assert "nothing is to be done" in genus("index", "--out", place)[2]
     assert "--bench -1 is no number of queries" in genus("index", "--out", place, "--bench", "-1")[2]
