@@ -47,8 +47,8 @@ def main() -> None:
     figures = {}
     for name, count in {"counted": len(FEATURES), "and meaning": len(FEATURES) + 1, "and a GPT": len(senses.names)}.items():
         if name != "and a GPT" or reader:
-            few = [[each[:, :count] for each in every] for every in (documents, others)]
-            figures[name] = measure(*few, labels, groups)
+            few, beside = ([each[:, :count] for each in every] for every in (documents, others))
+            figures[name] = measure(few, beside, labels, groups)
             _tell(name, figures[name])
     if reader:
         alone = auroc([document[:, -2].max() for document in documents], [label == 2 for label in labels])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from genus.core.errors import GenusError
 from genus.retrieve.verifier import Thresholds
-from genus.retrieve.verify.layer import Layer, fit_layer, fit_platt
+from genus.retrieve.verify.layer import Layer, Yes, fit_layer, fit_platt
 
 __all__ = ["best_logits", "choose_thresholds", "cross_fitted", "fit_calibrated", "folds_of", "groups_of", "shares"]
 
@@ -51,19 +51,19 @@ def best_logits(layer: Layer, documents: Sequence[Floats]) -> Floats:
     return np.array([layer.logits(document).max() for document in documents])
 
 
-def cross_fitted(documents: Sequence[Floats], supported: Sequence[bool], groups: Sequence[int], seed: int = 0) -> Floats:
+def cross_fitted(documents: Sequence[Floats], supported: Yes, groups: Sequence[int], seed: int = 0) -> Floats:
     """Of each document the logit by a layer that was fitted on the other folds."""
     folds, logits, labels = folds_of(groups, seed), np.zeros(len(documents)), np.asarray(supported, bool)
     for fold in range(_FOLDS):
-        learned, asked = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        if len(asked):
+        learned, asked = (np.flatnonzero(side).tolist() for side in (folds != fold, folds == fold))
+        if asked:
             layer = fit_layer([documents[place] for place in learned], labels[learned])
             logits[asked] = best_logits(layer, [documents[place] for place in asked])
     return logits
 
 
 def fit_calibrated(
-    documents: Sequence[Floats], supported: Sequence[bool], groups: Sequence[int], seed: int = 0
+    documents: Sequence[Floats], supported: Yes, groups: Sequence[int], seed: int = 0
 ) -> tuple[Layer, Floats]:
     """A layer on all documents, its logits set so that they are probabilities; and the cross-fitted, calibrated logits.
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layer", "fit_layer", "fit_platt"]
+__all__ = ["Layer", "Yes", "fit_layer", "fit_platt"]
 
 Floats = NDArray[np.float64]
+Yes = Sequence[bool] | NDArray[np.bool_]
 
 _RIDGE = 1.0  # of standardised inputs
 _ROUNDS = 8  # of choosing each document's best passage anew
@@ -34,7 +35,7 @@ class Layer:
         return Layer(tuple(slope * weight for weight in self.weights), slope * self.bias + bias)
 
 
-def fit_layer(documents: Sequence[Floats], supported: Sequence[bool]) -> Layer:
+def fit_layer(documents: Sequence[Floats], supported: Yes) -> Layer:
     """Of documents (passages, inputs) and whether each supports its claim.
 
     A document counts as its best passage: at first that of the highest first input, then that of the highest logit, until
@@ -53,7 +54,7 @@ def fit_layer(documents: Sequence[Floats], supported: Sequence[bool]) -> Layer:
     return layer
 
 
-def fit_platt(logits: Sequence[float], supported: Sequence[bool]) -> tuple[float, float]:
+def fit_platt(logits: Sequence[float], supported: Yes) -> tuple[float, float]:
     """Slope and bias that make logits probabilities, of scores that were not fitted on the same labels (Platt 1999).
 
     His targets stand in for 0 and 1, so that labels that logits tell apart completely give a finite slope.

@@ -26,10 +26,10 @@ def measure(
     Each is scored by a layer, and a calibration, fitted on the other four folds; five draws of the folds are averaged, as
     figures and not as scores. Intervals of 95% draw the groups anew. `others` are empty where a document has no neighbour.
     """
-    supported = np.asarray(labels) == 2
+    supported = [label == 2 for label in labels]
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     rounds = [_apart(documents, others, supported, groups, seed) for seed in range(_ROUNDS)]
-    cover = np.array([document[:, 0].max() for document in documents])
+    cover = [float(document[:, 0].max()) for document in documents]
     there = np.array([len(other) > 0 for other in others])
     over = np.array([other[:, 0].max() if len(other) else 0.0 for other in others])
 
@@ -38,7 +38,7 @@ def measure(
         return asdict(found)
 
     def judged(weights: Floats) -> Any:
-        return np.mean([auroc(logits, supported, weights) for _, logits, _ in rounds], axis=0)
+        return np.mean([auroc(logits.tolist(), supported, weights) for _, logits, _ in rounds], axis=0)
 
     def preferred(pairs: Sequence[tuple[Floats, Floats]]) -> dict[str, Any]:
         return estimate(
@@ -48,15 +48,15 @@ def measure(
         )
 
     def error(logits: Sequence[Floats]) -> float:
-        return float(np.mean([calibration_error(shares(each), supported) for each in logits]))
+        return float(np.mean([calibration_error(shares(each).tolist(), supported) for each in logits]))
 
     return {
         "documents": len(documents),
         "groups": len(names),
-        "supported": int(supported.sum()),
+        "supported": sum(supported),
         "coverage": {
             "auroc": estimate(lambda weights: auroc(cover, supported, weights)),
-            "preference": preferred([(cover, over)]),
+            "preference": preferred([(np.array(cover), over)]),
             "calibration_error": float(calibration_error(cover, supported)),
         },
         "judge": {
@@ -70,7 +70,7 @@ def measure(
 
 
 def _apart(
-    documents: Sequence[Floats], others: Sequence[Floats], supported: Floats, groups: Sequence[int], seed: int
+    documents: Sequence[Floats], others: Sequence[Floats], supported: Sequence[bool], groups: Sequence[int], seed: int
 ) -> tuple[Floats, Floats, Floats]:
     """Of each document the logit before and after calibration, and that of its neighbour, all by other folds."""
     folds = folds_of(groups, seed, _FOLDS)
@@ -81,8 +81,8 @@ def _apart(
         )
     raw, calibrated, beside = (np.zeros(len(documents)) for _ in range(3))
     for fold in range(_FOLDS):
-        learned, asked = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        known, right = [documents[place] for place in learned], supported[learned]
+        learned, asked = (np.flatnonzero(side).tolist() for side in (folds != fold, folds == fold))
+        known, right = [documents[place] for place in learned], [supported[place] for place in learned]
         layer, _ = fit_calibrated(known, right, [groups[place] for place in learned], seed)
         raw[asked] = best_logits(fit_layer(known, right), [documents[place] for place in asked])
         calibrated[asked] = best_logits(layer, [documents[place] for place in asked])
