@@ -34,8 +34,8 @@ _TIMES = 5  # that they are repeated for it
 _ENCODED = 256  # passages encoded to measure the rate
 _QUERIES = 50
 _SMALL = 10_000  # passages; rates of fewer are told to be rough
-# As LanceCorpus has it: vectors are compared in memory up to here; above, 32 of as many parts as the root of their number.
-_SCANNED, _PROBES = 100_000, 32
+# As LanceCorpus has it: vectors are compared in memory up to here; above, 64 of as many parts as the root of their number.
+_SCANNED, _PROBES = 100_000, 64
 _OF_A_DOCUMENT = 400  # bytes that `genus index` holds of each while it runs: by tracemalloc, ids of 30 characters
 
 
@@ -95,7 +95,7 @@ def sampled(place: str, encoder: str = "minilm") -> Sample:
 def needs(sample: Sample, count: float, machines: int = 1, price: float | None = None) -> Needs:
     """What `count` passages like the sample's take; `price` is that of a machine as this one for an hour."""
     large = count > _SCANNED
-    codes = sample.width / 8 + 16 if large else 0.0  # of IVF_RQ: a bit for each number, two factors, and the row
+    codes = sample.width + 8 if large else 0.0  # of IVF_SQ: a byte for each number, and the row
     held = codes if large else 4 * sample.width
     disk = count * (sample.disk + codes)
     compared = min(count, _PROBES * math.sqrt(count)) if large else count
@@ -172,7 +172,9 @@ def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
 
 
 def _asking(corpus: LanceCorpus, questions: list[str]) -> float:
-    return _median(lambda question: corpus.words(question, 10), questions)
+    """As an index of many asks, which is not in memory."""
+    large = LanceCorpus(corpus.folder, scanned=0)
+    return _median(lambda question: large.words(question, 10), questions)
 
 
 def _growth(found: Sequence[Passage], questions: list[str]) -> float:

@@ -24,12 +24,12 @@ def test_by_hand_for_906_million():
     found = needs(HAND, 906e6, machines=10, price=3)
     assert found.documents == 90.6e6
     assert found.text == 906e6 * 600
-    assert found.disk == 906e6 * (2_400 + 384 / 8 + 16) == found.making / 2
-    assert found.memory == 906e6 * (200 + 384 / 8 + 16)
+    assert found.disk == 906e6 * (2_400 + 384 + 8) == found.making / 2
+    assert found.memory == 906e6 * (200 + 384 + 8)
     assert found.hours == pytest.approx(906e6 / 50 / 3600 / 10)
     assert found.cost == pytest.approx(906e6 / 50 / 3600 * 3)  # ten machines for a tenth of the time
     assert found.words == pytest.approx(5e-3 + 1e-8 * (906e6 - 20_000))
-    assert found.meaning == pytest.approx(0.02 + 5e-7 * 32 * 906e6**0.5)
+    assert found.meaning == pytest.approx(0.02 + 5e-7 * 64 * 906e6**0.5)
     assert found.cost_query == pytest.approx((found.words + found.meaning) / 3600 * 3)
     assert found.warnings == ()
 
