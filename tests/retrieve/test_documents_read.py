@@ -9,7 +9,7 @@ import pytest
 from genus.core.errors import GenusError
 from genus.data.sources import Document, Dropped
 from genus.retrieve.documents import reading
-from genus.retrieve.wikipedia import plain
+from genus.retrieve.wikipedia import plain, read_dump
 
 PAGE = (
     "<html><head><title>The page</title><script>alert(1)</script></head>"
@@ -127,6 +127,19 @@ class TestWikipedia:
         assert article.meta["title"] == "Ägypten & Umland"
         assert article.meta["url"] == "https://de.wikipedia.org/wiki/%C3%84gypten_%26_Umland"
         assert (article.date, article.language, article.source) == ("2024-01-02", "de", "de.wikipedia.org")
+
+    def test_memory_does_not_grow_with_the_dump(self, tmp_path):
+        import tracemalloc
+
+        path = tmp_path / "pages-articles.xml"
+        path.write_text(dump(*((f"T{number}", 0, number, "", "some words " * 100) for number in range(1500))))
+        list(read_dump(path))  # what is imported and cached once
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in read_dump(path)) == 1500
+            assert tracemalloc.get_traced_memory()[1] < 1e6  # the file has 1.9 MB
+        finally:
+            tracemalloc.stop()
 
     def test_a_cut_dump_keeps_what_came_before(self, tmp_path):
         raw = dump(("A", 0, 1, "", "first"), ("B", 0, 2, "", "second"))
