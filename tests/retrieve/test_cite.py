@@ -110,8 +110,9 @@ def test_what_is_better_by_less_than_the_margin_is_not_listed():
 
 
 def test_what_bears_nothing_out_is_no_better_source():
-    findings = checked(f"{CLAIM}.[^1]\n\n[^1]: Bananas\n", Search(MemoryCorpus([passage("Bananas", FRUIT)]), HashedWords()))
-    assert findings[0].better is None
+    judge = Judge(Coverage(), common_words())
+    assert judge.better(CLAIM, [passage("fruit", FRUIT)], -1.0) is None
+    assert judge.better(CLAIM, [passage("tower", TOWER)], -1.0)
 
 
 def test_the_weakest_tenth_is_a_tenth():
@@ -163,11 +164,11 @@ def test_a_page_that_is_quoted_whole_is_a_source():
 
 
 def test_quoted_words_are_no_copy():
-    claim = 'The mayor said that "the tower will be painted yellow again before the games begin in the summer"'
-    page = (
-        f"A report of the day. Asked by the press, the mayor said: {claim[20:]}. Nobody had expected that, and shares rose."
-    )
-    assert Doubts(common_words()).of(claim, page) != "repeated"
+    said = "the tower will be painted yellow again before the games begin in the summer"
+    page = f"A report of the day. Asked by the press, the mayor said: {said}. Nobody had expected that, and shares rose."
+    doubts = Doubts(common_words())
+    assert doubts.of(f'He said "{said}"', page) == ""
+    assert doubts.of(f"He said {said}", page) == "repeated"
 
 
 def test_a_document_that_cites_nothing_is_told():
@@ -214,7 +215,7 @@ class Reader(HTMLParser):
 def test_the_page_shows_strangers_words_and_runs_none():
     evil = "<script>alert(1)</script><img src=x onerror=alert(2)> The evil word of page 7 is tower </blockquote>"
     pages = [passage("evil", evil, 2, title="<b>T</b>", url="http://evil.org"), passage("evil", "What stood before.", 1)]
-    text = "The evil word of [page 7](http://evil.org) is <img src=y onerror=z> tower.[^1]\n\n[^1]: http://x.org/<script>b\n"
+    text = "The evil word of [page 7](http://evil.org) is &lt;img src=y onerror=z&gt; tower.[^1]\n\n[^1]: http://x.org/<script>b\n"
     search = searched(*pages)
     page = cited_page("<i>title</i>", checked(text, search), ["<u>problem</u>"], search.corpus)
     read = Reader()

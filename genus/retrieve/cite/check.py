@@ -10,7 +10,6 @@ from genus.retrieve.cite.claims import Claim, Reference, Written, claims_of
 from genus.retrieve.cite.doubts import Doubt, Doubts
 from genus.retrieve.cite.resolve import Resolved, resolve
 from genus.retrieve.encoder import Encoder
-from genus.retrieve.encoding import read_by_encoder
 from genus.retrieve.filters import Is, Not
 from genus.retrieve.passage import Passage
 from genus.retrieve.search import Search
@@ -81,7 +80,7 @@ class Judge:
 
     def judged(self, claim: str, passages: Sequence[Passage]) -> list[Judged]:
         """The passages, best first; those with the same score in the order they came in."""
-        scores = self.verifier.scores(claim, [read_by_encoder(passage) for passage in passages])
+        scores = self.verifier.scores(claim, [passage.text for passage in passages])
         verdict = self.verifier.thresholds.verdict
         found = [
             Judged(passage, score, verdict(score), self._doubts.of(claim, passage.text))

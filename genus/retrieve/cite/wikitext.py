@@ -125,7 +125,7 @@ def _sources(code: Any) -> tuple[Reference, ...]:
     code = code if hasattr(code, "ifilter_templates") else mwparserfromhell.wikicode.Wikicode(list(code))
     found = []
     for template in code.ifilter_templates(recursive=False):
-        if _name(template.name).startswith(("cite ", "citation")) or template.has("url"):
+        if _name(template.name).startswith(("cite ", "citation")):
             fields = {key: _field(template, key) for key in ("url", "archive-url", "chapter-url", "title", "chapter")}
             titles = tuple(filter(None, (fields["title"], fields["chapter"])))
             urls = list(filter(None, (fields["url"], fields["chapter-url"], fields["archive-url"])))
