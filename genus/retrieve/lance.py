@@ -46,10 +46,14 @@ Answer = TypeVar("Answer")
 
 
 class LanceCorpus:
-    """The `Corpus` protocol over a folder. Raises GenusError where it is no index, is damaged, or of another encoder."""
+    """The `Corpus` protocol over a folder. Raises GenusError where it is no index, is damaged, or of another encoder.
 
-    def __init__(self, folder: Path, create: Encoding | None = None) -> None:
+    Up to `scanned` passages, 100,000 if not said, are searched in memory.
+    """
+
+    def __init__(self, folder: Path, create: Encoding | None = None, scanned: int | None = None) -> None:
         self.folder = folder
+        self._most = _SCANNED if scanned is None else scanned
         self._tables = folder / "tables"
         self._scan: tuple[Any, Scan | None] = None, None
         self._loading = threading.Lock()
@@ -105,8 +109,8 @@ class LanceCorpus:
             self._sweep()
             if self._manifest.stale:
                 self._rewrite()
-            _index(self._table)
             self._table.optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+            _index(self._table)  # last: what is indexed before rows are put together is written twice
 
     def words(self, query: str, count: int, where: Filter | None = None) -> list[Hit]:
         """The best by BM25 over title and text, best first; equal scores by id."""
@@ -167,7 +171,7 @@ class LanceCorpus:
             return self._scan[1]
         with self._loading:  # of requests that come at once, one reads the vectors
             if self._scan[0] != version:
-                small = _done(table.count_rows()) <= _SCANNED
+                small = _done(table.count_rows()) <= self._most
                 wanted = table.query().select([*COLUMNS, "words", "vector"]).with_row_id()
                 self._scan = version, Scan(_done(wanted.to_arrow())) if small else None
             return self._scan[1]

@@ -161,3 +161,18 @@ def test_a_milvus_that_is_not_there():
     with pytest.raises(GenusError, match="is not reached") as told:
         open_corpus("http://user:secret@127.0.0.1:1/passages")
     assert "secret" not in str(told.value)
+
+
+def test_what_is_searched_in_memory_is_what_lancedb_finds(tmp_path):
+    """BM25 of both ways, with and without a condition: the same passages, and scores that are equal to five digits."""
+    texts = [" ".join(f"w{(number * 7 + place * place) % 23}" for place in range(5 + number % 9)) for number in range(80)]
+    passages = [passage(f"d{number}", text, language="en" if number % 3 else "de") for number, text in enumerate(texts)]
+    here = lance.LanceCorpus(tmp_path / "index", FACTS)
+    here.add(passages, drawn(80))
+    here.compact()
+    there = lance.LanceCorpus(tmp_path / "index", scanned=0)
+    for query in ("w1", "w2 w3 w5", "w22 w0 never d7"):
+        for where in (None, Is("language", ("de",))):
+            mine, theirs = (each.words(query, 50, where) for each in (here, there))
+            assert mine and [hit.passage for hit in mine] == [hit.passage for hit in theirs]
+            assert [hit.score for hit in mine] == pytest.approx([hit.score for hit in theirs], abs=2e-5)
