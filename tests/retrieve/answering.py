@@ -76,7 +76,10 @@ def _learn(network: LanguageModel, search: Search, tokenizer: Tokenizer) -> None
     found = find(BEARS, search, SOURCES)
     rows = []
     for request, each in zip(requests(BEARS, found.sources, tokenizer, 512), found.sources, strict=True):
-        ends = tokenizer.encode(WRITTEN.get(each.document, "No answer.")), tokenizer.encode("<|im_end|>", specials=True)
+        ends = (
+            tokenizer.encode(WRITTEN.get(each.document, "The text does not say.")),
+            tokenizer.encode("<|im_end|>", specials=True),
+        )
         rows.append((list(request.prompt), [*ends[0], *ends[1]]))
     longest = max(len(prompt) + len(said) for prompt, said in rows)
     ids, targets = torch.zeros(len(rows), longest, dtype=torch.long), torch.full((len(rows), longest), -100)

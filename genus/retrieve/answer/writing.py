@@ -23,13 +23,14 @@ __all__ = ["requests", "written"]
 
 _TOKENS = 80  # of a sentence
 _SENTENCE = Grammar("regex", r"[^\[\]\n]{1,320}[.!?]")  # numbers in brackets are ours to set
-_NONE = "No answer."
-_TASK = (
-    "{title}\n{text}\n\nAnswer the question in one sentence, by what the text above says alone. If it does not say, write: "
-    f"{_NONE}\nQuestion: {{question}}"
-)
-_CONTINUED = "{title}\n{text}\n\nQuestion: {question}\nAnswer:"  # of a model that goes on with texts
+# A word about texts that do not say lets a model of 135M find that none does.
+_TASK = "{text}\n\nAnswer in one sentence, from the text above only: {question}"
+_CONTINUED = "{text}\n\nQuestion: {question}\nAnswer:"  # of a model that goes on with texts
 _MARKS = re.compile(r"\s*\[[^\]]*\]?")
+_TELLS = re.compile(
+    r"(?:according to )?(?:the|this) (?:text|passage)(?: above)?(?:,| (?:says|states|mentions)(?: that)?) ", re.I
+)
+_OF_TEXT = re.compile(r"(?:the|this) (?:text|passage)\b", re.I)
 
 
 def requests(question: str, sources: Sequence[Passage], tokenizer: "Tokenizer", context: int) -> list[Request]:
@@ -41,21 +42,27 @@ def requests(question: str, sources: Sequence[Passage], tokenizer: "Tokenizer", 
 
 
 def written(text: str) -> str:
-    """The sentence of a model's text; "" where it wrote none, or that there is none. Numbers in brackets are taken out."""
+    """The sentence of a model's text; "" where it wrote none, or one about the text itself, such as that it does not say.
+
+    Numbers in brackets are taken out, and "The text says that" before a sentence.
+    """
     text = in_one_line(_MARKS.sub("", text.replace("\ufffd", "")))
     start, end = next(sentences(text), (0, 0))
-    said = text[start:end]
-    return "" if said.casefold().startswith(_NONE[:-1].casefold()) or said[-1:] not in ".!?…。！？" else said
+    told = _TELLS.match(text[start:end])
+    said = text[start + (told.end() if told else 0) : end]
+    said = said[:1].upper() + said[1:]
+    return "" if _OF_TEXT.match(said) or said[-1:] not in ".!?…。！？" else said
 
 
 def _request(question: str, passage: Passage, tokenizer: "Tokenizer", context: int) -> Request:
     words = passage.text.split()
     while True:
-        said = {"title": passage.title, "text": " ".join(words), "question": question}
+        text = " ".join(words)
+        said = {"text": f"{passage.title}: {text}" if passage.title else text, "question": question}
         if tokenizer.chat_template:
-            ids = tokenizer.encode_chat([{"role": "user", "content": _TASK.format_map(said).strip()}])
+            ids = tokenizer.encode_chat([{"role": "user", "content": _TASK.format_map(said)}])
         else:
-            ids = [*tokenizer.start, *tokenizer.encode(_CONTINUED.format_map(said).strip())]
+            ids = [*tokenizer.start, *tokenizer.encode(_CONTINUED.format_map(said))]
         if len(ids) + _TOKENS <= context:
             break
         if not words:
