@@ -105,7 +105,8 @@ KINDS: dict[str, type[Any]] = {"genus": Ours, "by hand": ByHand}
 
 def questions(passages: list[Passage], vectors: np.ndarray, count: int) -> Known:
     """Runs of 8 to 12 words of passages, with a vector near the passage's: cosine about 0.9."""
-    draw, found = np.random.default_rng(10), {}
+    draw = np.random.default_rng(10)
+    found: dict[str, np.ndarray] = {}
     while len(found) < count:
         place = int(draw.integers(len(passages)))
         said = passages[place].text.split()

@@ -136,8 +136,8 @@ def main() -> None:
         print(f"\n{name}: {documents:,} documents, {len(task.passages):,} passages")
         report[name] = {"documents": documents, "passages": len(task.passages)}
         for form, queries in task.queries.items():
-            found = {by: measure(search, queries, by) for by in WAYS}
-            report[name][form] = {"queries": len(queries), **found}
+            found: dict[By, dict[str, dict[str, Any]]] = {by: measure(search, queries, by) for by in WAYS}
+            report[name][form] = {"queries": len(queries), "found": found}
             print(f"\n{len(queries):,} queries: {form}\n{'':24}" + "".join(f"{by:>24}" for by in WAYS))
             for figure in found["words"]:
                 cells = (found[by][figure] for by in WAYS)

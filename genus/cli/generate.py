@@ -2,14 +2,17 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from genus.engine.grammar import Grammar
 from genus.engine.sampling import Sampling
+
+if TYPE_CHECKING:
+    from genus.engine.model import Model
 
 __all__ = ["generate"]
 
@@ -34,6 +37,7 @@ def generate(
     /,
     *,
     max_tokens: int | None = None,
+    titles: str | None = None,
     weights: Literal["fp32", "bf16", "int8", "int4"] = "fp32",
     sampling: Annotated[_Flags, Parameter(name="*")] = _USUAL,
 ) -> None:
@@ -44,6 +48,7 @@ def generate(
     genus generate runs/demo/model "We the people" --temperature 0 --max-tokens 40
     genus generate runs/demo/model "We the people" --min-p 0.05 --repetition-penalty 1.1 --stop "." --seed 1
     genus generate runs/demo/model "We the people" --weights int8
+    genus generate my-galactica "Attention is enough " --titles my-papers
     echo "My fellow citizens," | genus generate runs/demo/model -
     ```
 
@@ -55,6 +60,8 @@ def generate(
         The text to continue; - reads it from standard input; none starts a document.
     max_tokens
         Tokens to add at most; unset goes on to the end of the text or of the model's context.
+    titles
+        An index of passages: references that the model writes, [START_REF] Title[END_REF], are looked up among its titles.
     weights
         The format in which matrices are read: fewer bytes generate faster, and round. What that costs is measured and said.
     """
@@ -65,8 +72,25 @@ def generate(
         prompt = sys.stdin.read().rstrip("\n")
     opened = load(model, weights)
     tell(opened, Path(model))
+    if titles is not None:
+        _with_references(opened, prompt, titles, max_tokens, sampling)
+        return
     pieces = opened.stream(prompt, max_tokens, sampling)
     print(prompt, end="", flush=True)
     for piece in pieces:
         print(piece, end="", flush=True)
     print()
+
+
+def _with_references(model: "Model", prompt: str, titles: str, max_tokens: int | None, sampling: Sampling) -> None:
+    """The text whole, and below it what it refers to."""
+    from genus.retrieve.answer.answer import in_one_line
+    from genus.retrieve.opening import open_corpus
+    from genus.retrieve.references import Titles, write
+
+    chosen = {each.name: getattr(sampling, each.name) for each in fields(sampling)}
+    text, references = write(model, prompt, Titles.of(open_corpus(titles)), max_tokens, **chosen)
+    print(prompt + text)
+    for reference in references:
+        like = f" (the index has: {in_one_line(reference.match)})" if reference.verdict == "near" else ""
+        print(f"{reference.verdict:8} {in_one_line(reference.title)}{like}")

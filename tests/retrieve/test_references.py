@@ -4,15 +4,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import genus.cli.main as cli
 from genus.core.errors import GenusError
 from genus.engine.model import Model
 from genus.models.attend import FastAttend
 from genus.models.families import family_named, spec_of
 from genus.models.heads import LanguageModel
 from genus.models.initialise import initialise
+from genus.retrieve.opening import open_corpus
 from genus.retrieve.references import Cut, Reference, Titles, cut, foretell, measure, referenced, write
 from genus.tokenizers.kinds import train_kind
-from tests.retrieve.memory_corpus import MemoryCorpus, passage
+from tests.retrieve.memory_corpus import HashedWords, MemoryCorpus, passage
 
 PAPERS = {
     "attention alone is enough for translation": "Attention Is All You Need, Vaswani",
@@ -96,6 +98,24 @@ def test_references_that_are_written_are_checked(galactica, tokenizer):
         assert one.title == title == text[one.start : one.end] and "[START_REF]" not in text
         invented = "Nobody" in title
         assert (one.verdict, one.match) == (("unknown", "") if invented else ("known", title.rpartition(",")[0]))
+
+
+def test_the_command_looks_references_up(galactica, tmp_path, capsys):
+    pytest.importorskip("lancedb")
+    corpus = open_corpus(str(tmp_path / "papers"), {"name": "hashed-words", "sha256": "0" * 64, "width": 256})
+    titles = [*KNOWN[1:], f"{KNOWN[0]} !\x1b[31m"]
+    papers = [passage(f"d{number}", "text", title=title) for number, title in enumerate(titles)]
+    corpus.add(papers, HashedWords().encode([each.text for each in papers]))
+    galactica.save(tmp_path / "model")
+    flags = ["--titles", str(tmp_path / "papers"), "--max-tokens", "60", "--temperature", "0"]
+    for claim, title in list(PAPERS.items())[:2] + list(PAPERS.items())[-1:]:
+        prompt = f"It is known that {claim} "
+        assert cli._run(["generate", str(tmp_path / "model"), prompt, *flags]) == 0
+        text, *said = capsys.readouterr().out.splitlines()
+        assert text.startswith(prompt) and title in text
+        kind = {"Deep": "known", "Attention": "near"}.get(title.split()[0], "unknown")
+        like = " (the index has: Attention Is All You Need ! [31m)" if kind == "near" else ""
+        assert said[0] == f"{kind:8} {title}{like}"
 
 
 def tokens_of(tokenizer, *parts: str) -> list[int]:
