@@ -69,23 +69,26 @@ def cite(
     json_
         Print the result as JSON.
     """
+    _check_flags(document, claim, source, index, bool(out or format_))
+    asked = _Asked(index, judge, title, json_)
+    if document is not None:
+        _document(document, format_, out, asked)
+    elif source is not None:
+        _one(_one_claim(claim), source, asked)
+
+
+def _check_flags(document: Path | None, claim: str, source: Path | None, index: str, of_documents: bool) -> None:
+    """What is asked for is one thing, whole. Raises GenusError."""
     if (document is None) == (not claim.strip()):
         raise GenusError("name a document whose citations are to be checked, or one --claim with its --source")
-    asked = _Asked(index, judge, title, json_)
-    if document is None:
-        if source is None:
-            raise GenusError("a --claim needs its --source, a file; to check a document, name it first")
-        if out or format_:
-            raise GenusError("--out and --format are for documents; leave them out with --claim")
-        _one(_one_claim(claim), source, asked)
-    else:
-        if source:
-            raise GenusError("--source is for one --claim; the sources of a document are those that it cites")
-        if not index:
-            raise GenusError(
-                "checking a document needs --index; make one of its sources with: genus index FOLDER --out INDEX"
-            )
-        _document(document, format_, out, asked)
+    if document is None and source is None:
+        raise GenusError("a --claim needs its --source, a file; to check a document, name it first")
+    if document is None and of_documents:
+        raise GenusError("--out and --format are for documents; leave them out with --claim")
+    if document is not None and source is not None:
+        raise GenusError("--source is for one --claim; the sources of a document are those that it cites")
+    if document is not None and not index:
+        raise GenusError("checking a document needs --index; make one of its sources with: genus index FOLDER --out INDEX")
 
 
 class _Asked(NamedTuple):
