@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -91,7 +92,8 @@ def _check_flags(document: Path | None, claim: str, source: Path | None, index: 
         raise GenusError("checking a document needs --index; make one of its sources with: genus index FOLDER --out INDEX")
 
 
-class _Asked(NamedTuple):
+@dataclass(frozen=True)
+class _Asked:
     index: str
     judge: Path | None
     title: str

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from genus.core.errors import GenusError
@@ -10,7 +10,7 @@ from genus.data.steps.extract import Extract
 from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
 
 if TYPE_CHECKING:
-    from resiliparse.parse.html import DOMNode
+    from resiliparse.parse.html import ElementNode
 
 __all__ = ["read_html"]
 
@@ -46,7 +46,7 @@ def read_html(text: str, title: str) -> Written:
     return Written(title, [block for block in page.blocks if block.text.strip()], list(page.problems))
 
 
-def _own_site(head: "DOMNode | None") -> str:
+def _own_site(head: "ElementNode | None") -> str:
     """The host of the page, where it says so: links to it lead through the site, and are no sources."""
     link = head.query_selector('link[rel="canonical"]') if head else None
     return _host(link.getattr("href") or "") if link else ""
@@ -62,11 +62,11 @@ def _host(url: str) -> str:
 class _Page:
     """What has been read of a page: its blocks, and the places that notes lead to."""
 
-    def __init__(self, body: "DOMNode", site: str) -> None:
+    def __init__(self, body: "ElementNode", site: str) -> None:
         self.blocks = [Block()]
         self.problems: dict[str, None] = {}
         self.site = site
-        self.places: dict[str, DOMNode] = {}
+        self.places: dict[str, ElementNode] = {}
         for node, entering in _walk(body):
             if (
                 entering
@@ -76,7 +76,7 @@ class _Page:
                 self.places.setdefault(str(name), node)
         self.notes: dict[str, tuple[Reference, ...]] = {}
 
-    def read(self, body: "DOMNode") -> None:
+    def read(self, body: "ElementNode") -> None:
         """Fill the blocks. What a note led to before is a note, and no text of the page's own."""
         opened: list[tuple[int, int]] = []  # where links began: block and character
         for node, entering in _walk(body, self._skips):
@@ -92,10 +92,10 @@ class _Page:
                 blocks, start = opened.pop()
                 self._link(node, start if blocks == len(self.blocks) else 0)
 
-    def _skips(self, node: "DOMNode") -> bool:
+    def _skips(self, node: "ElementNode") -> bool:
         return _hidden(node) or (node.getattr("id") or "") in self.notes
 
-    def _link(self, node: "DOMNode", start: int) -> None:
+    def _link(self, node: "ElementNode", start: int) -> None:
         """A link that ends here; a note's number is taken out of the text, with the brackets it stands in."""
         block = self.blocks[-1]
         words, href = block.text[start:], (node.getattr("href") or "").strip()
@@ -115,7 +115,7 @@ class _Page:
             reference = Reference(href, tuple(filter(None, [node.getattr("title") or ""])), " ".join(words.split()))
             block.marks.append(Mark(start, len(block.text), (reference,)))
 
-    def _sources(self, note: "DOMNode", hops: int = 1) -> tuple[Reference, ...]:
+    def _sources(self, note: "ElementNode", hops: int = 1) -> tuple[Reference, ...]:
         """What a note names; one that only names a place in a list of books, that book."""
         links, further = [], ""
         for link in note.get_elements_by_tag_name("a"):
@@ -134,16 +134,18 @@ class _Page:
         return reference_of(words, links)
 
 
-def _words(node: "DOMNode") -> str:
+def _words(node: "ElementNode") -> str:
     """All text of a node but for scripts, styles and ways back."""
     return "".join(each for each, _ in _walk(node, _hidden) if isinstance(each, str))
 
 
-def _hidden(node: "DOMNode") -> bool:
+def _hidden(node: "ElementNode") -> bool:
     return node.tag in _SKIPPED or bool(_FURNITURE.intersection((node.getattr("class") or "").split()))
 
 
-def _walk(root: "DOMNode", skips: "Callable[[DOMNode], bool]" = lambda _: False) -> Iterator["tuple[DOMNode | str, bool]"]:
+def _walk(
+    root: "ElementNode", skips: "Callable[[ElementNode], bool]" = lambda _: False
+) -> Iterator["tuple[ElementNode | str, bool]"]:
     """Elements as they are entered (true) and left, and texts, in order; without recursion.
 
     From sibling to sibling: a list of child nodes takes time in the square of their number.
@@ -151,7 +153,7 @@ def _walk(root: "DOMNode", skips: "Callable[[DOMNode], bool]" = lambda _: False)
     from resiliparse.parse.html import NodeType
 
     opened = []
-    node: DOMNode | None = root
+    node: Any = root  # with texts and comments, which the library types apart
     while node is not None:
         if node.type == NodeType.TEXT:
             yield node.value or "", True

@@ -29,21 +29,21 @@ _WHOLE = 400  # characters of a quotation or a bracket that is not cut
 def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each sentence, without the white space around it; text that has no end is one sentence."""
     whole, at = _whole(text), 0
-    start = _SPACE.match(text).end()  # type: ignore[union-attr] - it matches anything
+    start = _skipped(text, 0)
     for end in _END.finditer(text):
         while at < len(whole) and whole[at][1] < end.end():
             at += 1
         inside = at < len(whole) and whole[at][0] < end.start() and end.end() < whole[at][1]
         if not inside and _ends(text, start, end):
             yield start, end.end()
-            start = _SPACE.match(text, end.end()).end()  # type: ignore[union-attr]
+            start = _skipped(text, end.end())
     if start < (last := len(text.rstrip())):
         yield start, last
 
 
 def _ends(text: str, start: int, end: re.Match[str]) -> bool:
     """Whether a sentence ends at these marks; only after a single point is that in doubt, or where small letters follow."""
-    following = _WORD.match(text, _SPACE.match(text, end.end()).end())  # type: ignore[union-attr]
+    following = _WORD.match(text, _skipped(text, end.end()))
     follows = following[1] if following else ""
     if follows[:1].islower():
         return False
@@ -56,6 +56,12 @@ def _ends(text: str, start: int, end: re.Match[str]) -> bool:
     if word in _MAYBE or _DOTTED.fullmatch(word):
         return follows.lower() in _BEGINS
     return not (len(word) == 1 and word.isalpha() and text[end.start() - 1].isupper())  # an initial: J. Smith
+
+
+def _skipped(text: str, at: int) -> int:
+    """Where the white space at a place ends."""
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def _whole(text: str) -> list[tuple[int, int]]:

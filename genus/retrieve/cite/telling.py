@@ -21,7 +21,7 @@ _SHOWN = 500  # claims on a page beside the weakest tenth; all are in the JSON
 def counted(findings: Sequence[Finding]) -> dict[str, int]:
     """How many citations there are of each verdict."""
     names = ("supported", "partial", "not supported", "circular", "not in the index")
-    found = Counter(source.verdict for finding in findings for source in finding.sources)
+    found = Counter[str](source.verdict for finding in findings for source in finding.sources)
     return {name: found[name] for name in names}
 
 
