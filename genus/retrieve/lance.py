@@ -265,7 +265,7 @@ def _index(table: Any) -> None:
         plain: dict[str, Any] = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
         table.create_index("words", config=FTS(base_tokenizer="whitespace", max_token_length=None, **plain))
     if "vector" not in done and (count := table.count_rows()) > _SCANNED:
-        parts = {"num_partitions": math.isqrt(count), "sample_rate": 64, "max_iterations": 20}
+        parts: dict[str, Any] = {"num_partitions": math.isqrt(count), "sample_rate": 64, "max_iterations": 20}
         table.create_index("vector", config=IvfSq(distance_type="cosine", **parts))
 
 
