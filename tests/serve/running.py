@@ -79,7 +79,8 @@ def running(
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "GENUS_API_KEY": KEY}, stderr=written)
     try:
         url = _url(process, log)
-        found = Running(url, key, tuple(each.name for each in folders), str(folders[0].parent), str(log), process.pid)
+        root = str(folders[0].parent) if folders else ""
+        found = Running(url, key, tuple(each.name for each in folders), root, str(log), process.pid)
         _await_ready(process, found)
         yield found
         process.send_signal(signal.SIGTERM)
