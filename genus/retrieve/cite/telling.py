@@ -57,21 +57,16 @@ def told_judged(judged: Judged) -> dict[str, Any]:
 def cited_page(title: str, findings: Sequence[Finding], problems: Sequence[str], corpus: Corpus) -> str:
     """A page on the citations of a document: the weakest tenth first, each claim beside its sources."""
     counts = counted(findings)
-    weakest = [finding for finding in findings if finding.weakest]
+    weakest = sorted((each for each in findings if each.weakest), key=lambda each: each.best.score if each.best else 0.0)
     others = [finding for finding in findings if not finding.weakest and finding.best]
     missing = [finding for finding in findings if not finding.best]
     beside = _Beside(corpus)
     left = f"{len(others) - _SHOWN:,} claims more are in the JSON alone." if len(others) > _SHOWN else ""
     sections = [
         section("All citations", grid(("verdict", "citations"), [(name, f"{count:,}") for name, count in counts.items()])),
-        section("The weakest tenth", "".join(_claim(finding, beside, True) for finding in weakest)),
-        section(
-            "The others",
-            "".join(_claim(finding, beside, False) for finding in others[:_SHOWN]) + (small(left) if left else ""),
-        ),
-        section(
-            "Claims whose sources are not in the index", "".join(_claim(each, beside, False) for each in missing[:_SHOWN])
-        ),
+        section("The weakest tenth", _table(weakest, beside)),
+        section("The others", "".join(_folded(each, beside) for each in others[:_SHOWN]) + (small(left) if left else "")),
+        section("Claims whose sources are not in the index", "".join(_folded(each, beside) for each in missing[:_SHOWN])),
         section("Citations that lead nowhere", "".join(f"<p>{escape(problem)}</p>" for problem in problems[:_SHOWN])),
     ]
     cited, absent = sum(counts.values()), counts["not in the index"]
@@ -96,29 +91,34 @@ class _Beside:
         return f"<blockquote>{before} <mark>{escape(passage.text)}</mark> {after}</blockquote>"
 
 
-def _claim(finding: Finding, beside: _Beside, opened: bool) -> str:
-    """A claim, its sources beneath it, and what is better."""
-    parts = [_source(source, beside) for source in finding.sources]
+def _table(findings: Sequence[Finding], beside: _Beside) -> str:
+    """Claims with what their sources say beside them."""
+    rows = [(escape(f"{finding.claim.number}. {finding.claim.text}"), _sources(finding, beside)) for finding in findings]
+    return grid(("claim", "source"), rows, left=2, plain=(0, 1)) if rows else ""
+
+
+def _folded(finding: Finding, beside: _Beside) -> str:
+    """A claim that shows its sources when it is opened."""
+    said = f"{finding.claim.number}. {finding.claim.text}"
+    return f"<details><summary>{escape(said)}</summary>{_sources(finding, beside)}</details>"
+
+
+def _sources(finding: Finding, beside: _Beside) -> str:
+    """What a claim cites, and what is better."""
+    parts = []
+    for source in finding.sources:
+        cited = escape(f"{source.reference.url or source.reference.label}: {source.verdict}")
+        parts.append(f"<p>{cited}{_judged(source.best, beside) if source.best else '</p>'}")
     if finding.better:
-        parts.append(f"<p><b>better: {_judged(finding.better)}</b></p>{beside.html(finding.better.passage)}")
+        parts.append(f"<p><b>better: {finding.better.verdict}</b>{_judged(finding.better, beside)}")
     elif finding.weakest:
         parts.append(small(NO_BETTER))
-    best = finding.best
-    head = f"{finding.claim.number}. {finding.claim.text}" + (f" ({best.verdict}, {best.score:.2f})" if best else "")
-    return f"<details{' open' if opened else ''}><summary>{escape(head)}</summary>{''.join(parts)}</details>"
+    return "".join(parts)
 
 
-def _source(source: Checked, beside: _Beside) -> str:
-    cited = escape(source.reference.url or source.reference.label)
-    if source.best is None:
-        return f"<p>{cited}: not in the index</p>"
-    said = f"<p>{cited}: {source.verdict}, {source.score:.2f}, in {_judged(source.best)}</p>"
-    return said + beside.html(source.best.passage)
-
-
-def _judged(judged: Judged) -> str:
-    """Where it is, in escaped words: addresses are shown, and are no links."""
+def _judged(judged: Judged, beside: _Beside) -> str:
+    """The score and the place, in escaped words, since addresses are shown and are no links; then the passage."""
     passage = judged.passage
     doubt = f"; {MEANING[judged.doubt]}" if judged.doubt else ""
     where = f"{passage.title} ({passage.id}, characters {passage.start:,} to {passage.end:,})"
-    return escape(f"{where}, {judged.verdict} by {judged.score:.2f}{doubt}")
+    return f"{escape(f', {judged.score:.2f}, in {where}{doubt}')}</p>{beside.html(passage)}"
