@@ -218,7 +218,7 @@ def test_the_page_shows_strangers_words_and_runs_none():
     evil = "<script>alert(1)</script><img src=x onerror=alert(2)> The evil word of page 7 is tower </blockquote>"
     pages = [passage("evil", evil, 2, title="<b>T</b>", url="http://evil.org"), passage("evil", "What stood before.", 1)]
     text = "The evil word of [page 7](http://evil.org) is &lt;img src=y onerror=z&gt; tower.[^1] "
-    text += "More of &lt;u&gt;this&lt;/u&gt; is said.[^2]\n\n[^1]: http://x.org/<script>b\n[^2]: &lt;b&gt;A title\n"
+    text += "More of &lt;u&gt;this&lt;/u&gt; is said.[^2]\n\n[^1]: http://x.org/<script>b\n[^2]: A &lt;b&gt; title\n"
     search = searched(*pages)
     page = cited_page("<i>title</i>", checked(text, search), ["<u>problem</u>"], search.corpus)
     read = Reader()
