@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["LanceCorpus"]
 
 _SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
-_PROBES = 32  # parts of that index that are looked into, of as many as the square root of the passages
+_PROBES = 24  # parts of that index that are looked into, of as many as the square root of the passages
 _REFINE, _LEAST = 5, 100  # how many times the count is then compared in full, and passages that are at least
 _AT_ONCE = timedelta(0)  # what others add is seen at once
 _BATCH = 4096  # passages of a batch of `arrow`

@@ -35,7 +35,7 @@ _ENCODED = 256  # passages encoded to measure the rate
 _QUERIES = 50
 _SMALL = 10_000  # passages; rates of fewer are told to be rough
 # As LanceCorpus has it: vectors are compared in memory up to here; above, 32 of as many parts as the root of their number.
-_SCANNED, _PROBES = 100_000, 32
+_SCANNED, _PROBES = 100_000, 24
 _OF_A_DOCUMENT = 400  # bytes that `genus index` holds of each while it runs: by tracemalloc, ids of 30 characters
 
 

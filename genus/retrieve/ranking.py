@@ -20,7 +20,7 @@ def hits(found: Sequence[Scored], count: int) -> list[Hit]:
 
 def untied(fetch: Callable[[int], Sequence[Scored]], count: int) -> Sequence[Scored]:
     """At least the `count` best of a store that orders equal ones as it likes: fetched on until the last tie is whole."""
-    limit = count + 8
+    limit = count + 1
     while True:
         found = fetch(limit)
         scores = sorted((round(score, DIGITS) for _, score in found), reverse=True)
