@@ -90,7 +90,7 @@ def _ask(question: str, index: str, model: Path | None, judge: Path | None, coun
 
 def _show(answer: "Answer") -> None:
     """The answer, then what bears each sentence out, to the letter."""
-    from genus.retrieve.answer.answer import in_one_line
+    from genus.retrieve.passage import in_one_line
 
     print(in_one_line(answer.text))
     for _, sentence in answer.placed():

@@ -203,7 +203,7 @@ def _passage(judged: "Judged") -> str:
 
 
 def _shown(text: str, most: int) -> str:
-    from genus.retrieve.answer.answer import in_one_line
+    from genus.retrieve.passage import in_one_line
 
     line = in_one_line(text)
     return line if len(line) <= most else f"{line[: most - 1]}…"

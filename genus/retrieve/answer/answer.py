@@ -1,25 +1,16 @@
 """What an answer is: sentences, each with the passage that bears it out, or the word that none does. Not for its making."""
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from genus.retrieve.passage import Passage
 
-__all__ = ["NOT_FOUND", "Answer", "Mode", "Sentence", "Status", "in_one_line", "told", "told_sentence", "told_source"]
+__all__ = ["NOT_FOUND", "Answer", "Mode", "Sentence", "Status", "told", "told_sentence", "told_source"]
 
 Mode = Literal["extractive", "generative"]
 Status = Literal["quoted", "supported", "partial", "unsupported"]
 NOT_FOUND = "I did not find this in the corpus."
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def in_one_line(text: str) -> str:
-    """A text without control characters and signs of direction, by which it could write anywhere on a terminal."""
-    bad = {"Cc", "Cs", "Zl", "Zp"}  # Cs: half a surrogate pair, which no tokenizer reads
-    kept = (" " if unicodedata.category(each) in bad or each in _DIRECTIONS else each for each in text)
-    return " ".join("".join(kept).split())
 
 
 class Sentence(NamedTuple):

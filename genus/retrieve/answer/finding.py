@@ -4,11 +4,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from genus.core.errors import GenusError
-from genus.retrieve.answer.answer import in_one_line
 from genus.retrieve.cite.sentences import sentences
 from genus.retrieve.encoding import read_by_encoder
 from genus.retrieve.fuse import fused
-from genus.retrieve.passage import Hit, Passage
+from genus.retrieve.passage import Hit, Passage, in_one_line
 from genus.retrieve.search import Search
 from genus.retrieve.verify.coverage import Coverage
 from genus.retrieve.words import words

@@ -12,9 +12,8 @@ from genus.core.errors import GenusError
 from genus.engine.grammar import Grammar
 from genus.engine.request import Request
 from genus.engine.sampling import Sampling
-from genus.retrieve.answer.answer import in_one_line
 from genus.retrieve.cite.sentences import sentences
-from genus.retrieve.passage import Passage
+from genus.retrieve.passage import Passage, in_one_line
 
 if TYPE_CHECKING:
     from genus.tokenizers.tokenizer import Tokenizer
