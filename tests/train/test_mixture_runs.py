@@ -187,7 +187,8 @@ def test_metrics_logbook_and_page_tell_target_achieved_and_epochs(mixed_shards, 
     assert "mixture" not in read_journal(straight / "metrics.jsonl")[0]  # nothing was read yet
     report(Report(run=straight, out=tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
-    row = f"<td>laws</td><td>57.14%</td><td>{laws['achieved']:.2%}</td><td>{laws['tokens']:,}</td>"
+    figures = ("57.14%", f"{laws['achieved']:.2%}", f"{laws['tokens']:,}")
+    row = "<td>laws</td>" + "".join(f'<td class="n">{figure}</td>' for figure in figures)
     assert "<h2>The mixture</h2>" in page and row in page
 
 
