@@ -121,7 +121,7 @@ def test_wrong_records_may_be_left_out_and_that_is_said(tmp_path, capsys):
         ("a.jsonl", b"\xff\xfe", "is not whole JSON"),
         ("a.json", b'{"messages": []}', "no list of records"),
         ("a.json", b"[", "is not whole JSON"),
-        ("a.jsonl.gz", gzip.compress(b'{"prompt": "a", "answer": "b"}\n' * 99)[:30], "is not whole JSON"),
+        ("a.jsonl.gz", gzip.compress(b'{"prompt": "a", "answer": "b"}\n' * 99, mtime=0)[:30], "is not whole JSON"),
         ("a.jsonl.gz", b"plain", "cannot be read"),
         ("a.jsonl", b"", "holds no record"),
     ],
