@@ -48,10 +48,7 @@ def evaluate_growth(config: Evaluate, recipe: Pretrain) -> dict[str, Any]:
         points.append({"step": step, "tokens": read[step], **_measure(config, folder)})
     result = {"run": str(recipe.out), "points": points}
     write_json(config.out / _NAME, result)
-    write_text(
-        config.out / "growth.html",
-        page("Growth", _SUMMARY, [growth_plot(result)]),
-    )
+    write_text(config.out / "growth.html", page("Growth", _SUMMARY, [growth_plot(result)]))
     return result
 
 

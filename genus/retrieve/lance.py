@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-__all__ = ["LanceCorpus"]
+__all__ = ["PROBES", "SCANNED", "LanceCorpus"]
 
-_SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
-_PROBES = 24  # parts of that index that are looked into, of as many as the square root of the passages
+SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
+PROBES = 24  # parts of that index that are looked into, of as many as the square root of the passages
 _REFINE, _LEAST = 5, 100  # how many times the count is then compared in full, and passages that are at least
 _AT_ONCE = timedelta(0)  # what others add is seen at once
 _BATCH = 4096  # passages of a batch of `arrow`
@@ -53,7 +53,7 @@ class LanceCorpus:
 
     def __init__(self, folder: Path, create: Encoding | None = None, scanned: int | None = None) -> None:
         self.folder = folder
-        self._most = _SCANNED if scanned is None else scanned
+        self._most = SCANNED if scanned is None else scanned
         self._tables = folder / "tables"
         self._scan: tuple[Any, Scan | None] = None, None
         self._loading = threading.Lock()
@@ -150,7 +150,7 @@ class LanceCorpus:
             if exact:
                 asked = asked.distance_type("dot").bypass_vector_index()
             else:  # of vectors of length 1 the cosine is the inner product; by it the parts come out more even
-                asked = asked.distance_type("cosine").nprobes(_PROBES).refine_factor(max(_REFINE, -(-_LEAST // count)))
+                asked = asked.distance_type("cosine").nprobes(PROBES).refine_factor(max(_REFINE, -(-_LEAST // count)))
             found = _done(asked.limit(count).select([*COLUMNS, "_distance"]).to_arrow())
             scores = [1 - far for far in found["_distance"].to_pylist()]
             return hits(list(zip(passages_of(found), scores, strict=True)), count)
@@ -264,7 +264,7 @@ def _index(table: Any) -> None:
     if "words" not in done:
         plain: dict[str, Any] = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
         table.create_index("words", config=FTS(base_tokenizer="whitespace", max_token_length=None, **plain))
-    if "vector" not in done and (count := table.count_rows()) > _SCANNED:
+    if "vector" not in done and (count := table.count_rows()) > SCANNED:
         parts: dict[str, Any] = {"num_partitions": math.isqrt(count), "sample_rate": 64, "max_iterations": 20}
         table.create_index("vector", config=IvfSq(distance_type="cosine", **parts))
 

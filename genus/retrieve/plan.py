@@ -22,7 +22,7 @@ from genus.retrieve.chunk import passages
 from genus.retrieve.documents import reading
 from genus.retrieve.encoder import Encoder
 from genus.retrieve.encoding import encoder_of, open_encoder, read_by_encoder
-from genus.retrieve.lance import LanceCorpus
+from genus.retrieve.lance import PROBES, SCANNED, LanceCorpus
 from genus.retrieve.passage import Passage
 from genus.retrieve.search import Search
 from genus.retrieve.timing import drawn
@@ -34,8 +34,6 @@ _TIMES = 5  # that they are repeated for it
 _ENCODED = 256  # passages encoded to measure the rate
 _QUERIES = 50
 _SMALL = 10_000  # passages; rates of fewer are told to be rough
-# As LanceCorpus has it: vectors are compared in memory up to here; above, 32 of as many parts as the root of their number.
-_SCANNED, _PROBES = 100_000, 24
 _OF_A_DOCUMENT = 400  # bytes that `genus index` holds of each while it runs: by tracemalloc, ids of 30 characters
 
 
@@ -94,11 +92,11 @@ def sampled(place: str, encoder: str = "minilm") -> Sample:
 
 def needs(sample: Sample, count: float, machines: int = 1, price: float | None = None) -> Needs:
     """What `count` passages like the sample's take; `price` is that of a machine as this one for an hour."""
-    large = count > _SCANNED
+    large = count > SCANNED
     codes = sample.width + 8 if large else 0.0  # of IVF_SQ: a byte for each number, and the row
     held = codes if large else 4 * sample.width
     disk = count * (sample.disk + codes)
-    compared = min(count, _PROBES * math.sqrt(count)) if large else count
+    compared = min(count, PROBES * math.sqrt(count)) if large else count
     words = sample.words + sample.growth * max(0.0, count - sample.passages)
     meaning = sample.encode + sample.compare * compared
     hours = count / sample.rate / 3600

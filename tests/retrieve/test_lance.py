@@ -108,7 +108,7 @@ def test_a_large_index_is_quantised_and_refined(tmp_path, monkeypatch):
     corpus = filled(tmp_path / "index", 3000)
     vectors, asked = drawn(3000), drawn(40, seed=7)
     right = [set(np.argsort(-(vectors @ each))[:10].tolist()) for each in asked]
-    monkeypatch.setattr(lance, "_SCANNED", 1000)
+    monkeypatch.setattr(lance, "SCANNED", 1000)
     corpus.compact()
     assert {column for index in corpus._table.list_indices() for column in index.columns} == {"words", "vector"}
     shares = []
