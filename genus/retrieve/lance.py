@@ -10,6 +10,7 @@ Above, LanceDB counts deleted passages in its idf and mean length until `compact
 import asyncio
 import contextlib
 import functools
+import json
 import math
 import os
 import shutil
@@ -41,6 +42,8 @@ PROBES = 24  # parts of that index that are looked into, of as many as the squar
 _REFINE, _LEAST = 5, 100  # how many times the count is then compared in full, and passages that are at least
 _AT_ONCE = timedelta(0)  # what others add is seen at once
 _BATCH = 4096  # passages of a batch of `arrow`
+_FETCHED = ("text", "facts")  # of passages that are found; fetching all columns, one by one, takes as long as searching
+_FACTS = [name for name in COLUMNS if name != "text"]
 
 Answer = TypeVar("Answer")
 
@@ -73,7 +76,7 @@ class LanceCorpus:
         checked(passages, vectors, int(self.encoder["width"]))
         if not passages:
             return
-        rows = to_rows(passages, vectors)
+        rows = _stored(passages, vectors)
         with self._writing():
             if not self.known([passage.id for passage in passages]):
                 self._table.add(rows)  # several times faster than a merge
@@ -124,8 +127,8 @@ class LanceCorpus:
 
         def fetch(table: Any, limit: int) -> Sequence[Scored]:
             asked = _where(table.query().nearest_to_text(match(" ".join(said), "words")), condition).limit(limit)
-            found = _done(asked.select([*COLUMNS, "_score"]).to_arrow())
-            return list(zip(passages_of(found), found["_score"].to_pylist(), strict=True))
+            found = _done(asked.select([*_FETCHED, "_score"]).to_arrow())
+            return list(zip(_fetched(found), found["_score"].to_pylist(), strict=True))
 
         def search(table: Any) -> list[Hit]:
             if (scan := self._scanned(table)) is not None:
@@ -151,9 +154,9 @@ class LanceCorpus:
                 asked = asked.distance_type("dot").bypass_vector_index()
             else:  # of vectors of length 1 the cosine is the inner product; by it the parts come out more even
                 asked = asked.distance_type("cosine").nprobes(PROBES).refine_factor(max(_REFINE, -(-_LEAST // count)))
-            found = _done(asked.limit(count).select([*COLUMNS, "_distance"]).to_arrow())
+            found = _done(asked.limit(count).select([*_FETCHED, "_distance"]).to_arrow())
             scores = [1 - far for far in found["_distance"].to_pylist()]
-            return hits(list(zip(passages_of(found), scores, strict=True)), count)
+            return hits(list(zip(_fetched(found), scores, strict=True)), count)
 
         return self._read(search)
 
@@ -182,7 +185,7 @@ class LanceCorpus:
         with locked(self._tables), self._told():
             manifest = Manifest(encoder, "passages-1")
             shutil.rmtree(self._tables / f"{manifest.table}.lance", ignore_errors=True)  # of a process killed just here
-            _index(self._connect().create_table(manifest.table, schema=schema(int(encoder["width"]))))
+            _index(self._connect().create_table(manifest.table, schema=_schema(int(encoder["width"]))))
             write_json(self.folder / "index.json", manifest.content())
 
     def _connect(self) -> Any:
@@ -248,12 +251,31 @@ class LanceCorpus:
     def _rewrite(self) -> None:
         number = int(self._manifest.table.rpartition("-")[2]) + 1
         old, name = self._table, f"passages-{number}"
-        kept = old.search().select([*COLUMNS, "words", "vector"]).to_batches(_BATCH)
-        table = self._connect().create_table(name, data=kept, schema=schema(int(self.encoder["width"])))
+        rows = _schema(int(self.encoder["width"]))
+        table = self._connect().create_table(name, data=old.search().select(rows.names).to_batches(_BATCH), schema=rows)
         _index(table)
         self._mark(stale=False, table=name)
         self._reopen()
         self._sweep()
+
+
+def _schema(width: int) -> "pa.Schema":
+    """Of the table: a passage's columns, by which it is filtered, and again all of them but the text in one, "facts"."""
+    import pyarrow as pa
+
+    return schema(width).append(pa.field("facts", pa.string(), nullable=False))
+
+
+def _stored(passages: Sequence[Passage], vectors: "np.ndarray") -> "pa.Table":
+    rows = to_rows(passages, vectors)
+    facts = [json.dumps([getattr(each, name) for name in _FACTS], ensure_ascii=False) for each in passages]
+    return rows.append_column(_schema(0).field("facts"), [facts])
+
+
+def _fetched(found: "pa.Table") -> list[Passage]:
+    """The passages of rows with the columns that are fetched."""
+    pairs = zip(found["text"].to_pylist(), found["facts"].to_pylist(), strict=True)
+    return [Passage(text=text, **dict(zip(_FACTS, json.loads(facts), strict=True))) for text, facts in pairs]
 
 
 def _index(table: Any) -> None:

@@ -8,7 +8,7 @@ from genus.core.errors import GenusError
 
 __all__ = ["FORMAT", "Encoding", "Manifest", "encoder_facts"]
 
-FORMAT = 1
+FORMAT = 2
 Encoding = Mapping[str, str | int]
 
 
@@ -26,13 +26,15 @@ class Manifest:
 
     @classmethod
     def read(cls, content: Any, place: str) -> "Manifest":
-        """Raises GenusError for what is no manifest, or of a newer format."""
+        """Raises GenusError for what is no manifest, or of another format."""
         match content:
             case {"genus_index": int(version)} if version > FORMAT:
                 raise GenusError(
                     f"{place} was made by a newer Genus (format {version}; this one reads {FORMAT}); update Genus"
                 )
-            case {"genus_index": 1, "encoder": dict(encoder), "table": str(table), "stale": bool(stale)}:
+            case {"genus_index": int(version)} if version < FORMAT:
+                raise GenusError(f"{place} was made by an older Genus (format {version}); make it again with genus index")
+            case {"genus_index": int(), "encoder": dict(encoder), "table": str(table), "stale": bool(stale)}:
                 return cls(encoder_facts(encoder, place), table, stale)
         raise GenusError(f"{place} is no index of Genus, or a damaged one; make it again with genus index")
 

@@ -11,6 +11,7 @@ segment holds all, since each has its own idf and mean length. milvus-lite split
 import contextlib
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,7 @@ class MilvusCorpus:
         """Flush what is new. After deletions and changes, write what is kept to a new collection, and drop the old one."""
         with self._told():
             self._manifest = self._read_manifest()
+            self._sweep()
             if self._manifest.stale:
                 self._rewrite()
             self._client.flush(self._manifest.table)
@@ -178,17 +180,15 @@ class MilvusCorpus:
         index.add_index("vector", index_type=kind, metric_type="IP", params=_nested({"nlist": _LISTS}))
         counting = _nested({"bm25_k1": 1.2, "bm25_b": 0.75})
         index.add_index("counted", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=counting)
-        if self._client.has_collection(table):  # left by a process that was killed while it wrote it
-            self._client.drop_collection(table)
+        self._drop(table)  # left by a process that was killed while it wrote it
         said = {_PROPERTY: json.dumps(Manifest(encoder, table).content())}
         options = {"index_params": index, "consistency_level": "Strong", "properties": said}
         self._client.create_collection(table, schema=made, **options)
         return table
 
     def _read_manifest(self) -> Manifest:
-        said = self._client.describe_collection(self.name).get("properties", {})
         try:
-            content = json.loads(said.get(_PROPERTY, ""))
+            content = json.loads(self._said(self.name).get(_PROPERTY, ""))
         except ValueError:
             content = None
         return Manifest.read(content, self.place)
@@ -200,6 +200,28 @@ class MilvusCorpus:
             said = {_PROPERTY: json.dumps(self._manifest.content())}
             self._client.alter_collection_properties(self._manifest.table, properties=said)
 
+    def _sweep(self) -> None:
+        """Drop collections of ours that a process left when it was killed while it wrote, or dropped, one."""
+        names = set(self._client.list_collections())
+        if self.place.endswith(".db"):
+            names |= {path.name for path in Path(self.place, "collections").iterdir()}
+        for table in names - {self._manifest.table}:
+            index, _, number = table.rpartition("_")
+            whole = self._client.has_collection(table)
+            if index == self.name and number.isdecimal() and (not whole or _PROPERTY in self._said(table)):
+                self._drop(table)
+
+    def _drop(self, table: str) -> None:
+        if self._client.has_collection(table):
+            self._client.drop_collection(table)
+        if self.place.endswith(".db"):  # milvus-lite does not know one again whose making or dropping was cut off
+            shutil.rmtree(Path(self.place, "collections", table), ignore_errors=True)
+
+    def _said(self, table: str) -> dict[str, str]:
+        """The properties of a collection."""
+        said: dict[str, str] = self._client.describe_collection(table).get("properties", {})
+        return said
+
     def _rewrite(self) -> None:
         old = self._manifest.table
         new = self._create(self.encoder, int(old.rpartition("_")[2]) + 1)
@@ -207,7 +229,7 @@ class MilvusCorpus:
             self._upsert(new, *from_rows(batch))
         self._client.flush(new)
         self._client.alter_alias(new, self.name)
-        self._client.drop_collection(old)
+        self._drop(old)
         self._manifest = self._read_manifest()
 
     @contextlib.contextmanager

@@ -369,9 +369,10 @@ def test_a_killed_writer_leaves_nothing_half_visible(at, moments):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"genus_index": 2}, "newer Genus"),
-        ({"genus_index": 1, "encoder": {}, "table": "passages-1", "stale": False}, "does not say its encoder's"),
-        ({"genus_index": 1}, "no index of Genus, or a damaged one"),
+        ({"genus_index": 3}, "newer Genus"),
+        ({"genus_index": 1, "encoder": {}}, "older Genus .* make it again"),
+        ({"genus_index": 2, "encoder": {}, "table": "passages-1", "stale": False}, "does not say its encoder's"),
+        ({"genus_index": 2}, "no index of Genus, or a damaged one"),
         (["x"], "no index of Genus, or a damaged one"),
     ],
 )
@@ -383,3 +384,24 @@ def test_a_manifest_is_checked(at, content, said):
         (Path(at) / "index.json").write_text(json.dumps(content))
     with pytest.raises(GenusError, match=said):
         open_corpus(at)
+
+
+def test_what_killed_compactions_left_in_a_milvus_is_dropped(tmp_path, monkeypatch):
+    with place("milvus", tmp_path) as at:
+        corpus, folder = filled(at, some(5)), Path(at) / "collections"
+        with monkeypatch.context() as patched:
+            patched.setattr(corpus, "_drop", lambda _: None)  # killed when the alias was moved
+            for number in (1, 2):
+                corpus.delete([some(5)[number].document])
+                corpus.compact()
+        (folder / "passages_1" / "schema.json").unlink()  # killed while it dropped one
+        (folder / "passages_4").mkdir()  # and while it made one
+        corpus._client.create_collection("passages_0", dimension=8)  # somebody else's
+        assert {path.name for path in folder.iterdir()} == {f"passages_{number}" for number in range(5)}
+        corpus.compact()
+        assert {path.name for path in folder.iterdir()} == {"passages_0", "passages_3"}
+        (folder / "passages_4").mkdir()
+        corpus.delete([some(5)[0].document])
+        corpus.compact()
+        assert {path.name for path in folder.iterdir()} == {"passages_0", "passages_4"}
+        assert len(corpus) == 2

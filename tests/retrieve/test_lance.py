@@ -74,7 +74,7 @@ def test_damage_is_told(tmp_path):
     for ask in (lambda: corpus.words("text", 3), lambda: corpus.get(["doc1:0"]), lambda: corpus.near(drawn(1)[0], 3)):
         with pytest.raises(GenusError, match=r"could not be used .* make the index again"):
             ask()
-    (tmp_path / "index" / "index.json").write_text('{"genus_index": 1,')
+    (tmp_path / "index" / "index.json").write_text('{"genus_index": 2,')
     with pytest.raises(GenusError, match="is not whole JSON"):
         open_corpus(str(tmp_path / "index"))
 
