@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["Update", "duration", "progress", "say", "set_quiet"]
+__all__ = ["Update", "duration", "progress", "rate", "say", "set_quiet"]
 
 _quiet = False
 _PLAIN_EVERY = 15.0  # seconds between plain lines, so that a log of an hour stays readable
@@ -33,6 +33,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes:02d}m"
     return f"{minutes}m{whole:02d}s" if minutes else f"{whole}s"
+
+
+def rate(count: float, unit: str) -> str:
+    """How many in a second as people say them: 12,345 tokens/s, 0.7 examples/s."""
+    return f"{count:,.{0 if count >= 10 else 1}f} {unit}/s"
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genus.core.errors import GenusError, Stopped
 from genus.core.files import locked, read_json, write_json
-from genus.core.progress import duration, progress, say
+from genus.core.progress import duration, progress, rate, say
 from genus.core.recipe import as_dict, differences, read_recipe, save_recipe
 from genus.data.loader import Loader
 from genus.data.mixture import in_words
@@ -282,7 +282,7 @@ class _Run:
         """For the live bar."""
         speed = self._speed(step, spent)
         mfu = self._mfu(speed)
-        return f"loss {step.loss:.3f} {speed:,.0f} {self.phase.unit}/s" + (f" MFU {mfu:.0%}" if mfu else "")
+        return f"loss {step.loss:.3f} {rate(speed, self.phase.unit)}" + (f" MFU {mfu:.0%}" if mfu else "")
 
     def _tell_spike(self, step: Step) -> None:
         what = f"step {step.number} was skipped: loss {step.loss:.4g}, gradient norm {step.gradient_norm:.4g}"
@@ -309,7 +309,7 @@ class _Run:
     def _note_held_out(self, found: Mapping[str, float]) -> None:
         seen, seconds, unit = self._seen() - self.timed[0], self.seconds - self.timed[1], self.phase.unit
         self.timed = self._seen(), self.seconds
-        speed = f", {seen / seconds:,.0f} {unit}/s since the last" if seen else ""
+        speed = f", {rate(seen / seconds, unit)} since the last" if seen else ""
         told = ", ".join(f"{name.removeprefix('validation_')} {value:.4f}" for name, value in found.items())
         self.logbook.write("held-out", f"step {self.state.step:,}, {self._seen():,} {unit}, {told}{speed}")
 
@@ -324,7 +324,7 @@ class _Run:
         skipped = self.state.guard.skipped
         unit = self.phase.unit
         text = f"{self._seen():,} {unit} in {self.state.step:,} steps ({skipped} skipped) and {duration(self.seconds)}"
-        text += f", {speed:,.0f} {unit}/s"
+        text += f", {rate(speed, unit)}"
         if "flop" in self.phase.facts:
             used, precision = self.phase.facts["flop"] * speed, self.machine["precision"]
             text += f", {used / 1e9:,.1f} GFLOP/s, MFU {self._mfu(speed):.0%} of the matrix product in {precision}"
