@@ -21,8 +21,11 @@ class Corpus(Protocol):
 
     def __len__(self) -> int: ...
 
-    def add(self, passages: Sequence[Passage], vectors: "np.ndarray") -> None:
-        """Put passages in, over those of the same ids, all at once; vectors (n, width), fp32, of length 1."""
+    def add(self, passages: Sequence[Passage], vectors: "np.ndarray", whole: Sequence[str] = ()) -> None:
+        """Put passages in, over those of the same ids, all at once; vectors (n, width), fp32, of length 1.
+
+        Of the documents `whole` these are all passages: others go.
+        """
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """The sha256 of those that are there, by id."""

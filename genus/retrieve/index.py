@@ -146,17 +146,15 @@ class _Run:
             self.write()
 
     def write(self) -> None:
-        """Add what waits. A document that has become shorter is taken out just before: none of its old end may stay."""
+        """Add what waits. Of a document that has become shorter the old end goes in the same step."""
         there = {passage.id: passage for passage in self.corpus.get(self.changed)} if self.changed else {}
         todo = [passage for passage in self.waiting if there.get(passage.id) != passage]
         for first in range(0, len(todo), _SLICE):
             self.vectors.prepare(todo[first : first + _SLICE])
             encoded = min(first + _SLICE, len(todo))
             self.tell(self.settled + (self.read - self.settled) * encoded / len(todo), encoded)
-        if self.shrunk:
-            self.corpus.delete(self.shrunk)
         if todo:
-            self.corpus.add(todo, self.vectors.of(todo))
+            self.corpus.add(todo, self.vectors.of(todo), self.shrunk)
         self.counts["written"] += len(todo)
         self.settled = self.read
         self.waiting, self.shrunk, self.changed = [], [], []

@@ -71,18 +71,21 @@ class LanceCorpus:
     def __len__(self) -> int:
         return self._read(lambda table: int(_done(table.count_rows())))
 
-    def add(self, passages: Sequence[Passage], vectors: "np.ndarray") -> None:
-        """Put passages in, over those of the same ids, in one commit; vectors (n, width)."""
+    def add(self, passages: Sequence[Passage], vectors: "np.ndarray", whole: Sequence[str] = ()) -> None:
+        """Put passages in, over those of the same ids, in one commit; vectors (n, width). Others of documents `whole` go."""
         checked(passages, vectors, int(self.encoder["width"]))
         if not passages:
             return
         rows = _stored(passages, vectors)
         with self._writing():
-            if not self.known([passage.id for passage in passages]):
+            if not whole and not self.known([passage.id for passage in passages]):
                 self._table.add(rows)  # several times faster than a merge
                 return
             self._mark(stale=True)
-            self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+            merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            if whole:
+                merge = merge.when_not_matched_by_source_delete(among("document", whole, SQL))
+            merge.execute(rows)
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """The sha256 of those that are there, by id."""

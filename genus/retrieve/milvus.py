@@ -70,13 +70,19 @@ class MilvusCorpus:
         with self._told():
             return self._count("")
 
-    def add(self, passages: Sequence[Passage], vectors: "np.ndarray") -> None:
-        """Put passages in, over those of the same ids, all at once up to 2,048 of them; vectors (n, width)."""
+    def add(self, passages: Sequence[Passage], vectors: "np.ndarray", whole: Sequence[str] = ()) -> None:
+        """Put passages in, over those of the same ids, all at once up to 2,048 of them; vectors (n, width).
+
+        Documents `whole` are taken out before: a Milvus does not do both at once.
+        """
         checked(passages, vectors, int(self.encoder["width"]))
+        rows = to_rows(passages, vectors)
+        if whole:
+            self.delete(whole)
         with self._told():
             if passages and self.known([passage.id for passage in passages]):
                 self._mark()
-            self._upsert(self.name, passages, vectors)
+            self._upsert(self.name, rows)
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
         """The sha256 of those that are there, by id."""
@@ -166,10 +172,9 @@ class MilvusCorpus:
     def _count(self, where: str) -> int:
         return int(self._client.query(self.name, filter=where, output_fields=["count(*)"])[0]["count(*)"])
 
-    def _upsert(self, collection: str, passages: Sequence[Passage], vectors: "np.ndarray") -> None:
-        for first in range(0, len(passages), _BATCH):
-            part = to_rows(passages[first : first + _BATCH], vectors[first : first + _BATCH])
-            self._client.upsert(collection, data=part.to_pylist())
+    def _upsert(self, collection: str, rows: "pa.Table") -> None:
+        for first in range(0, len(rows), _BATCH):
+            self._client.upsert(collection, data=rows.slice(first, _BATCH).to_pylist())
 
     def _create(self, encoder: Encoding, number: int) -> str:
         table = f"{self.name}_{number}"
@@ -226,7 +231,7 @@ class MilvusCorpus:
         old = self._manifest.table
         new = self._create(self.encoder, int(old.rpartition("_")[2]) + 1)
         for batch in self.arrow():
-            self._upsert(new, *from_rows(batch))
+            self._upsert(new, to_rows(*from_rows(batch)))
         self._client.flush(new)
         self._client.alter_alias(new, self.name)
         self._drop(old)

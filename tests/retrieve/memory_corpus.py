@@ -52,7 +52,8 @@ class MemoryCorpus:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, passages: Sequence[Passage], vectors: np.ndarray) -> None:
+    def add(self, passages: Sequence[Passage], vectors: np.ndarray, whole: Sequence[str] = ()) -> None:
+        self.delete(whole)
         for each, vector in zip(passages, vectors, strict=True):
             self._kept[each.id] = each, vector, Counter(words_of(f"{each.title} {each.text}"))
 

@@ -126,6 +126,27 @@ def test_a_passage_is_replaced_by_id(at):
     assert ids(corpus.near(encoded(new)[0], 1)) == ["doc1:0"]
 
 
+def test_the_rest_of_a_document_goes_as_its_passages_come(at):
+    def of(name: str, *texts: str) -> list[Passage]:
+        return [passage(name, text, number) for number, text in enumerate(texts)]
+
+    corpus = filled(at, [*of("a'b", "one", "two", SENTINEL), *of("b", "one", "two"), *of("c", "one")])
+    new = [*of("a'b", "first"), *of("d", "new")]
+    corpus.add(new, encoded(new), ["a'b"])
+    assert {each: len(corpus.get([f"{each}:{number}" for number in range(3)])) for each in ("a'b", "b", "c", "d")} == {
+        "a'b": 1,
+        "b": 2,
+        "c": 1,
+        "d": 1,
+    }
+    assert corpus.words("xylophonic", 5) == []
+    with pytest.raises(GenusError, match="half a character"):
+        corpus.add([replace(new[0], text="\ud800")], encoded(new[:1]), ["a'b", "b"])
+    assert len(corpus) == 5
+    corpus.compact()
+    assert SENTINEL.split(maxsplit=1)[0].encode() not in bytes_of(at)
+
+
 def test_bad_additions_change_nothing(at):
     corpus = filled(at, some(3))
     one = passage("new", "new")

@@ -55,6 +55,15 @@ def test_readers_go_on_while_the_table_is_rewritten(tmp_path):
     assert ids(writer.words("other", 9)) == ["other:0"]
 
 
+def test_a_document_is_replaced_in_one_commit(tmp_path):
+    corpus = filled(tmp_path / "index")
+    corpus.add([passage("doc1", "the rest", number=1)], drawn(1, seed=5))
+    before = corpus._table.version
+    corpus.add([passage("doc1", "shorter")], drawn(1, seed=6), ["doc1"])
+    assert corpus._table.version == before + 1
+    assert [each.text for each in corpus.get(["doc1:0", "doc1:1"])] == ["shorter"]
+
+
 def test_one_writes_at_a_time(tmp_path):
     corpus = filled(tmp_path / "index")
     with locked(tmp_path / "index" / "tables"):
