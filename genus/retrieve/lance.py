@@ -116,7 +116,7 @@ class LanceCorpus:
             if self._manifest.stale:
                 self._rewrite()
             self._table.optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
-            _index(self._table)  # last: what is indexed before rows are put together is written twice
+            _index(self._table, self._most)  # last: what is indexed before rows are put together is written twice
 
     def words(self, query: str, count: int, where: Filter | None = None) -> list[Hit]:
         """The best by BM25 over title and text, best first; equal scores by id."""
@@ -188,7 +188,7 @@ class LanceCorpus:
         with locked(self._tables), self._told():
             manifest = Manifest(encoder, "passages-1")
             shutil.rmtree(self._tables / f"{manifest.table}.lance", ignore_errors=True)  # of a process killed just here
-            _index(self._connect().create_table(manifest.table, schema=_schema(int(encoder["width"]))))
+            _index(self._connect().create_table(manifest.table, schema=_schema(int(encoder["width"]))), self._most)
             write_json(self.folder / "index.json", manifest.content())
 
     def _connect(self) -> Any:
@@ -256,7 +256,7 @@ class LanceCorpus:
         old, name = self._table, f"passages-{number}"
         rows = _schema(int(self.encoder["width"]))
         table = self._connect().create_table(name, data=old.search().select(rows.names).to_batches(_BATCH), schema=rows)
-        _index(table)
+        _index(table, self._most)
         self._mark(stale=False, table=name)
         self._reopen()
         self._sweep()
@@ -281,15 +281,15 @@ def _fetched(found: "pa.Table") -> list[Passage]:
     return [Passage(text=text, **dict(zip(_FACTS, json.loads(facts), strict=True))) for text, facts in pairs]
 
 
-def _index(table: Any) -> None:
-    """Index the words of a table, and the vectors of a large one, where that is not done."""
+def _index(table: Any, most: int) -> None:
+    """Index the words of a table, and the vectors of one of more than `most` passages, where that is not done."""
     from lancedb.index import FTS, IvfSq
 
     done = {column for index in table.list_indices() for column in index.columns}
     if "words" not in done:
         plain: dict[str, Any] = {"stem": False, "remove_stop_words": False, "ascii_folding": False, "lower_case": False}
         table.create_index("words", config=FTS(base_tokenizer="whitespace", max_token_length=None, **plain))
-    if "vector" not in done and (count := table.count_rows()) > SCANNED:
+    if "vector" not in done and (count := table.count_rows()) > most:
         parts: dict[str, Any] = {"num_partitions": math.isqrt(count), "sample_rate": 64, "max_iterations": 20}
         table.create_index("vector", config=IvfSq(distance_type="cosine", **parts))
 

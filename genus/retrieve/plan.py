@@ -9,6 +9,7 @@ import math
 import statistics
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,8 +50,10 @@ class Sample(NamedTuple):
     rate: float  # passages encoded in a second
     words: float  # of a query
     growth: float  # of that with each passage
+    near: float  # of a query by its vector, of a quantised index of as many passages, or of 20,000
     compare: float  # of one vector with another
     encode: float  # of a query, which is encoded first
+    scanned: float  # bytes in memory of a small index
 
 
 class Needs(NamedTuple):
@@ -94,11 +97,11 @@ def needs(sample: Sample, count: float, machines: int = 1, price: float | None =
     """What `count` passages like the sample's take; `price` is that of a machine as this one for an hour."""
     large = count > SCANNED
     codes = sample.width + 8 if large else 0.0  # of IVF_SQ: a byte for each number, and the row
-    held = codes if large else 4 * sample.width
     disk = count * (sample.disk + codes)
-    compared = min(count, PROBES * math.sqrt(count)) if large else count
     words = sample.words + sample.growth * max(0.0, count - sample.passages)
-    meaning = sample.encode + sample.compare * compared
+    asked = min(sample.passages, _READ)
+    compared = PROBES * (math.sqrt(count) - math.sqrt(asked)) if large else count
+    meaning = sample.encode + sample.compare * compared + (sample.near if large else 0)
     hours = count / sample.rate / 3600
     warnings = []
     if sample.passages < _SMALL:
@@ -109,7 +112,7 @@ def needs(sample: Sample, count: float, machines: int = 1, price: float | None =
         text=count * sample.text,
         disk=disk,
         making=2 * disk,  # compaction writes a second table before it drops the first
-        memory=count * (sample.words_disk + held),
+        memory=count * (sample.words_disk + codes if large else sample.scanned),
         indexing=_OF_A_DOCUMENT * count * sample.documents / sample.passages,
         hours=hours / machines,
         words=words,
@@ -126,10 +129,10 @@ def _passages_of(place: str) -> itertools.chain[Passage]:
 
 
 @contextlib.contextmanager
-def _made(found: Sequence[Passage], width: int) -> Iterator[LanceCorpus]:
+def _made(found: Sequence[Passage], width: int, scanned: int | None = None) -> Iterator[LanceCorpus]:
     """An index of passages for a while. Its vectors take the room of real ones: no more than that is measured of them."""
     with tempfile.TemporaryDirectory(prefix="genus-plan-") as folder:
-        corpus = LanceCorpus(Path(folder) / "index", {"name": "stand-in", "sha256": "", "width": width})
+        corpus = LanceCorpus(Path(folder) / "index", {"name": "stand-in", "sha256": "", "width": width}, scanned)
         corpus.add(found, _stand_ins(len(found), width))
         corpus.compact()
         yield corpus
@@ -164,8 +167,10 @@ def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
         rate=_rate(corpus.get(first[:_ENCODED]), encoder),
         words=words,
         growth=_growth(corpus.get(first), questions),
+        near=_near(corpus.get(first), encoder.width),
         compare=_comparing(encoder.width),
         encode=encode,
+        scanned=_scanned(corpus.get(first), encoder.width),
     )
 
 
@@ -180,6 +185,24 @@ def _growth(found: Sequence[Passage], questions: list[str]) -> float:
     again = [replace(each, id=f"{each.id}/{copy}") for copy in range(_TIMES) for each in found]
     with _made(found, 8) as once, _made(again, 8) as repeated:
         return max(0.0, _asking(repeated, questions) - _asking(once, questions)) / (len(again) - len(found))
+
+
+def _near(found: Sequence[Passage], width: int) -> float:
+    """Seconds of a query by its vector, of a quantised index: most of them do not grow with the index."""
+    asked = iter(_stand_ins(_QUERIES + 1, width))
+    with _made(found, width, scanned=0) as corpus:
+        return _median(lambda _: corpus.near(next(asked), 10), [""] * _QUERIES)
+
+
+def _scanned(found: Sequence[Passage], width: int) -> float:
+    """Bytes of a passage in memory, of an index that is searched there."""
+    with _made(found, width, scanned=len(found)) as corpus:
+        tracemalloc.start()
+        try:
+            corpus.words("a", 1)
+            return tracemalloc.get_traced_memory()[0] / len(found)
+        finally:
+            tracemalloc.stop()
 
 
 def _rate(found: Sequence[Passage], encoder: Encoder) -> float:

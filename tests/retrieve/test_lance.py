@@ -114,10 +114,10 @@ def test_what_killed_processes_leave_is_no_hindrance(tmp_path):
 
 
 def test_a_large_index_is_quantised_and_refined(tmp_path, monkeypatch):
+    monkeypatch.setattr(lance, "SCANNED", 1000)
     corpus = filled(tmp_path / "index", 3000)
     vectors, asked = drawn(3000), drawn(40, seed=7)
     right = [set(np.argsort(-(vectors @ each))[:10].tolist()) for each in asked]
-    monkeypatch.setattr(lance, "SCANNED", 1000)
     corpus.compact()
     assert {column for index in corpus._table.list_indices() for column in index.columns} == {"words", "vector"}
     shares = []

@@ -16,7 +16,7 @@ from genus.retrieve.plan import Sample, needs, sampled
 
 HAND = Sample(
     passages=20_000, documents=2_000, width=384, text=600, disk=2_400, words_disk=200, rate=50, words=5e-3, growth=1e-8,
-    compare=5e-7, encode=0.02,
+    near=3e-3, compare=5e-7, encode=0.02, scanned=5_000,
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def test_by_hand_for_906_million():
     assert found.hours == pytest.approx(906e6 / 50 / 3600 / 10)
     assert found.cost == pytest.approx(906e6 / 50 / 3600 * 3)  # ten machines for a tenth of the time
     assert found.words == pytest.approx(5e-3 + 1e-8 * (906e6 - 20_000))
-    assert found.meaning == pytest.approx(0.02 + 5e-7 * 24 * 906e6**0.5)
+    assert found.meaning == pytest.approx(0.02 + 3e-3 + 5e-7 * 24 * (906e6**0.5 - 20_000**0.5))
     assert found.cost_query == pytest.approx((found.words + found.meaning) / 3600 * 3)
     assert found.warnings == ()
 
@@ -37,7 +37,7 @@ def test_by_hand_for_906_million():
 def test_by_hand_for_an_index_that_is_scanned():
     found = needs(HAND, 50_000)
     assert found.disk == 50_000 * 2_400
-    assert found.memory == 50_000 * (200 + 4 * 384)
+    assert found.memory == 50_000 * 5_000
     assert found.meaning == pytest.approx(0.02 + 5e-7 * 50_000)
     assert (found.cost, found.cost_query) == (None, None)
 
@@ -59,7 +59,8 @@ def test_a_folder_and_its_index_measure_alike(notes, tmp_path):
     text = sum(len(path.read_bytes()) for path in notes.iterdir())
     assert text - 18 <= folder.text * 18 <= text  # but for the blanks between passages
     assert index.disk == pytest.approx(folder.disk, rel=0.3)
-    assert min(folder.rate, folder.words, folder.compare, folder.encode, folder.words_disk) > 0
+    assert min(folder.rate, folder.words, folder.near, folder.compare, folder.encode, folder.words_disk) > 0
+    assert folder.scanned > folder.text + 5 * 384  # the text, vectors in fp32 and int8, and what they stand in
 
 
 def test_the_command_says_it_in_words_and_as_json(notes, capsys):
