@@ -40,11 +40,12 @@ def _text(place: str, sample: "Sample", found: "Needs", machines: int) -> str:
         "sample": f"{place}: {sample.passages:,} passages of {sample.documents:,} documents, measured here and now",
         "passages": f"{found.passages:,.0f}, of {found.documents:,.0f} documents, {_size(found.text)} of text",
         "disk": f"{_size(found.disk)}, and {_size(found.making)} while it is compacted",
-        "memory": f"{_size(found.memory)} to search with all of its words and vectors' codes at hand; indexing holds "
+        "memory": f"{_size(found.memory)} to search with all that a query looks at in memory; indexing holds "
         f"{_size(found.indexing)} on the documents",
         "encoding": f"{found.hours:,.3g} hours of {machines:,} machine{'s' * (machines > 1)} as this one, "
         f"{sample.rate:,.0f} passages/s each",
-        "query": f"at most {_time(found.words)} by words and {_time(found.meaning)} by meaning, on one machine as this one",
+        "query": f"at most {_time(found.words)} by words and about {_time(found.meaning)} by meaning, on one machine "
+        "as this one",
     }
     if found.cost is not None and found.cost_query is not None:
         facts["cost"] = f"{found.cost:,.2f} to encode all, {found.cost_query:.2g} a query by both"
@@ -56,7 +57,8 @@ def _text(place: str, sample: "Sample", found: "Needs", machines: int) -> str:
         ("bytes on disk", f"{sample.disk:,.0f}"),
         ("of them the index of words", f"{sample.words_disk:,.0f}"),
         ("nanoseconds more for a query by words", f"{1e9 * sample.growth:,.1f}"),
-        ("nanoseconds to compare its vector", f"{1e9 * sample.compare:,.0f}"),
+        ("nanoseconds to compare its vector, in memory", f"{1e9 * sample.compare:,.0f}"),
+        ("and in an index of many", f"{1e9 * sample.near_growth:,.0f}"),
     ]
     return "\n".join([*labelled(facts, _COLUMNS), "", *aligned(rows), *(["", *found.warnings] if found.warnings else [])])
 

@@ -51,13 +51,14 @@ class Sample(NamedTuple):
     words: float  # of a query
     growth: float  # of that with each passage
     near: float  # of a query by its vector, of a quantised index of as many passages, or of 20,000
-    compare: float  # of one vector with another
+    near_growth: float  # of that with each vector more that is compared
+    compare: float  # of one vector with another, in memory
     encode: float  # of a query, which is encoded first
     scanned: float  # bytes in memory of a small index
 
 
 class Needs(NamedTuple):
-    """Of an index: bytes, hours of this machine, seconds of a query of each kind at most; costs where there is a price."""
+    """Of an index: bytes, hours of this machine, seconds of a query of each kind; costs where there is a price."""
 
     passages: float
     documents: float
@@ -67,7 +68,7 @@ class Needs(NamedTuple):
     memory: float
     indexing: float
     hours: float
-    words: float
+    words: float  # at most: the time grows less than the passages
     meaning: float
     cost: float | None
     cost_query: float | None
@@ -100,8 +101,8 @@ def needs(sample: Sample, count: float, machines: int = 1, price: float | None =
     disk = count * (sample.disk + codes)
     words = sample.words + sample.growth * max(0.0, count - sample.passages)
     asked = min(sample.passages, _READ)
-    compared = PROBES * (math.sqrt(count) - math.sqrt(asked)) if large else count
-    meaning = sample.encode + sample.compare * compared + (sample.near if large else 0)
+    near = sample.near + sample.near_growth * max(0.0, _compared(count) - _compared(asked))
+    meaning = sample.encode + (near if large else sample.compare * count)
     hours = count / sample.rate / 3600
     warnings = []
     if sample.passages < _SMALL:
@@ -148,6 +149,7 @@ def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
     questions = drawn(search, _QUERIES)
     first = list(itertools.islice((name for batch in corpus.arrow(("id",)) for name in batch.column(0).to_pylist()), _READ))
     words = _asking(corpus, questions)
+    growth, near, near_growth = _growth(corpus.get(first), encoder.width, questions)
     encode = _median(lambda question: encoder.encode([question]), questions)
     documents: set[str] = set()
     text = count = 0
@@ -166,8 +168,9 @@ def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
         words_disk=of_words / count,
         rate=_rate(corpus.get(first[:_ENCODED]), encoder),
         words=words,
-        growth=_growth(corpus.get(first), questions),
-        near=_near(corpus.get(first), encoder.width),
+        growth=growth,
+        near=near,
+        near_growth=near_growth,
         compare=_comparing(encoder.width),
         encode=encode,
         scanned=_scanned(corpus.get(first), encoder.width),
@@ -180,18 +183,25 @@ def _asking(corpus: LanceCorpus, questions: list[str]) -> float:
     return _median(lambda question: large.words(question, 10), questions)
 
 
-def _growth(found: Sequence[Passage], questions: list[str]) -> float:
-    """Seconds that a query by words takes more for each passage more: of the same passages once, and repeated."""
+def _growth(found: Sequence[Passage], width: int, questions: list[str]) -> tuple[float, float, float]:
+    """Seconds that a query by words takes more for each passage more, those by a vector, and how many more for each vector
+    that is compared: of the same passages once, and repeated, in quantised indexes."""
     again = [replace(each, id=f"{each.id}/{copy}") for copy in range(_TIMES) for each in found]
-    with _made(found, 8) as once, _made(again, 8) as repeated:
-        return max(0.0, _asking(repeated, questions) - _asking(once, questions)) / (len(again) - len(found))
+    with _made(found, width, scanned=0) as once, _made(again, width, scanned=0) as repeated:
+        words = max(0.0, _asking(repeated, questions) - _asking(once, questions)) / (len(again) - len(found))
+        near = _near(once)
+        compared = _compared(len(again)) - _compared(len(found))
+        return words, near, max(0.0, _near(repeated) - near) / compared
 
 
-def _near(found: Sequence[Passage], width: int) -> float:
-    """Seconds of a query by its vector, of a quantised index: most of them do not grow with the index."""
-    asked = iter(_stand_ins(_QUERIES + 1, width))
-    with _made(found, width, scanned=0) as corpus:
-        return _median(lambda _: corpus.near(next(asked), 10), [""] * _QUERIES)
+def _compared(count: float) -> float:
+    """Vectors that a query is compared with, of a quantised index."""
+    return PROBES * math.sqrt(count)
+
+
+def _near(corpus: LanceCorpus) -> float:
+    asked = iter(_stand_ins(_QUERIES + 1, int(corpus.encoder["width"])))
+    return _median(lambda _: corpus.near(next(asked), 10), [""] * _QUERIES)
 
 
 def _scanned(found: Sequence[Passage], width: int) -> float:

@@ -16,7 +16,7 @@ from genus.retrieve.plan import Sample, needs, sampled
 
 HAND = Sample(
     passages=20_000, documents=2_000, width=384, text=600, disk=2_400, words_disk=200, rate=50, words=5e-3, growth=1e-8,
-    near=3e-3, compare=5e-7, encode=0.02, scanned=5_000,
+    near=3e-3, near_growth=4e-7, compare=5e-7, encode=0.02, scanned=5_000,
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def test_by_hand_for_906_million():
     assert found.hours == pytest.approx(906e6 / 50 / 3600 / 10)
     assert found.cost == pytest.approx(906e6 / 50 / 3600 * 3)  # ten machines for a tenth of the time
     assert found.words == pytest.approx(5e-3 + 1e-8 * (906e6 - 20_000))
-    assert found.meaning == pytest.approx(0.02 + 3e-3 + 5e-7 * 24 * (906e6**0.5 - 20_000**0.5))
+    assert found.meaning == pytest.approx(0.02 + 3e-3 + 4e-7 * 24 * (906e6**0.5 - 20_000**0.5))
     assert found.cost_query == pytest.approx((found.words + found.meaning) / 3600 * 3)
     assert found.warnings == ()
 
