@@ -12,7 +12,7 @@ demo: $(VENV)/.ready ## Make a GPT from real text, in under ten minutes on two c
 	$(VENV)/bin/genus demo
 
 test: $(VENV)/.ready-dev ## Run the tests.
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadgroup
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadgroup --durations 15
 
 check: $(VENV)/.ready-dev ## Lint, check the format and the types.
 	$(VENV)/bin/ruff check .
