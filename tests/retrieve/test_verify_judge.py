@@ -16,7 +16,7 @@ from genus.retrieve.verify.judge import OUTPUTS, VERIFIER, Judge, Reader, Senses
 from genus.retrieve.verify.layer import Layer
 from genus.retrieve.verify.opening import open_verifier
 from genus.retrieve.verify.trees import grow, tree_scores
-from genus.retrieve.verify.words import common_words
+from genus.retrieve.verify.words import WordCounts, common_words
 from genus.tasks.marks import mark, pad_of
 from genus.tokenizers.tokenizer import Tokenizer
 from tests.tasks.small import make_base
@@ -94,6 +94,21 @@ def test_a_saved_judge_is_as_it_was(folder):
     assert judge.thresholds == Thresholds(0.6, 0.4, 0.2)
     many = judge.scores(CLAIM * 20_000, ["peace " * 200_000, "law"])
     assert len(many) == 2 and all(np.isfinite(many))
+
+
+def test_a_judge_weighs_words_as_where_it_was_fitted(tmp_path):
+    counts = WordCounts(10, {"law": 9, "peace": 1})
+    judge = Judge(COUNTED, Thresholds(0.6, 0.4, 0.2), Senses(counts))
+    with new_folder(tmp_path / "judge") as folder:
+        save_judge(folder, COUNTED, judge.thresholds, judge.senses)
+    expected = judge.scores(CLAIM, PASSAGES)
+    for other in (None, WordCounts(1000, {"law": 1})):
+        assert open_verifier(tmp_path / "judge", other).scores(CLAIM, PASSAGES) == expected
+    assert Judge(COUNTED, judge.thresholds, Senses(common_words())).scores(CLAIM, PASSAGES) != expected
+    for damaged in ("", "ten\nlaw 1\n", "10\nlaw\n", "10\nlaw much\n"):
+        (tmp_path / "judge" / "words.txt").write_text(damaged)
+        with pytest.raises(GenusError, match=r"words\.txt is missing or damaged"):
+            open_verifier(tmp_path / "judge")
 
 
 def test_transformers_opens_the_folder(folder):

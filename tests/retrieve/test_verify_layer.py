@@ -8,6 +8,7 @@ from genus.retrieve.metrics import auroc
 from genus.retrieve.verify.features import FEATURES, features
 from genus.retrieve.verify.fitting import (
     best_logits,
+    check_enough,
     choose_thresholds,
     cross_fitted,
     fit_calibrated,
@@ -86,9 +87,21 @@ def test_calibrated_scores_are_shares():
 
 
 def test_too_few_labels_are_named():
+    with pytest.raises(GenusError, match="19 held-out documents support their claim and 21 do not; bring 20 of each"):
+        check_enough([True] * 19 + [False] * 21, list(range(40)))
+    for groups in ([0] * 40, [0] * 20 + [1] * 20, [0] * 21 + list(range(1, 20))):
+        with pytest.raises(GenusError, match="hang together"):
+            check_enough([True, False] * 20, groups)
+
+
+@pytest.mark.parametrize("groups", [list(range(40)), [number // 2 for number in range(40)], [0] * 20 + [1] * 10 + [2] * 10])
+@pytest.mark.parametrize("supported", [[True] * 20 + [False] * 20, [True, False] * 20])
+def test_what_is_enough_can_be_measured(supported, groups):
     documents, _, _ = planted(count=40)
-    with pytest.raises(GenusError, match="19 documents that support their claim and 21 that do not are too few"):
-        fit_calibrated(documents, [True] * 19 + [False] * 21, list(range(40)))
+    check_enough(supported, groups)
+    fit_calibrated(documents, supported, groups)
+    found = measure(documents, documents, [2 * each for each in supported], groups)
+    assert found["documents"] == 40
 
 
 def test_thresholds_are_where_labels_part():

@@ -60,8 +60,9 @@ def hundreds(text: str) -> tuple[str, ...]:
 
 def _claim(values: Mapping[str, Any], where: str) -> Claim:
     if "premise" in values and "hypothesis" in values:
-        documents = (Checked((_text(values, "premise", where),), _label(values.get("label"), where)),)
-        return Claim(_text(values, "hypothesis", where), documents)
+        premise = _text(values, "premise", where)
+        document = Checked((premise,), _label(values.get("label"), where), _name(None, premise))
+        return Claim(_text(values, "hypothesis", where), (document,))
     text, meta = _text(values, "claim", where), values.get("meta")
     group = str(meta.get("claim_title", "")) if isinstance(meta, dict) else ""
     if "evidences" in values:
@@ -69,7 +70,7 @@ def _claim(values: Mapping[str, Any], where: str) -> Claim:
     field = "passages" if "passages" in values else "evidence"
     texts = _texts(values.get(field), field, where)
     passages = texts if field == "passages" else hundreds(" ".join(texts))
-    document = Checked(passages, _label(values.get("label"), where), str(values.get("document") or texts[0][:200]))
+    document = Checked(passages, _label(values.get("label"), where), _name(values.get("document"), texts[0]))
     return Claim(text, (document,), group)
 
 
@@ -78,7 +79,13 @@ def _evidences(given: Any, where: str) -> Iterator[Checked]:
         raise GenusError(f"{where}: evidences is not a list of objects with evidence and evidence_label; correct the line")
     for each in given:
         label = _label(each.get("evidence_label"), where)
-        yield Checked((_text(each, "evidence", where),), label, str(each.get("article") or ""))
+        text = _text(each, "evidence", where)
+        yield Checked((text,), label, _name(each.get("article"), text))
+
+
+def _name(given: Any, text: str) -> str:
+    """What a document is called; by how it begins, claims about one that has no name are seen to be so."""
+    return str(given or text[:200])
 
 
 def _text(values: Mapping[str, Any], name: str, where: str) -> str:

@@ -11,12 +11,22 @@ from genus.core.errors import GenusError
 from genus.retrieve.verifier import Thresholds
 from genus.retrieve.verify.layer import Layer, Yes, fit_layer, fit_platt
 
-__all__ = ["best_logits", "choose_thresholds", "cross_fitted", "fit_calibrated", "folds_of", "groups_of", "shares"]
+__all__ = [
+    "best_logits",
+    "check_enough",
+    "choose_thresholds",
+    "cross_fitted",
+    "fit_calibrated",
+    "folds_of",
+    "groups_of",
+    "shares",
+]
 
 Floats = NDArray[np.float64]
 
 _FOLDS = 5
 _FEWEST = 20  # documents that support, and that do not, for a layer to be worth having
+_PARTS = 3  # groups, so that two are left to be told apart where one is held out
 
 
 def groups_of(keys: Sequence[Iterable[Hashable]]) -> list[int]:
@@ -33,6 +43,22 @@ def groups_of(keys: Sequence[Iterable[Hashable]]) -> list[int]:
         for key in mine:
             parent[root(item)] = root(first.setdefault(key, item))
     return [root(item) for item in range(len(keys))]
+
+
+def check_enough(supported: Yes, groups: Sequence[int]) -> None:
+    """Raises GenusError for what a judge cannot be fitted to and measured on: few documents, or few that are apart."""
+    right = int(np.sum(supported))
+    if min(right, len(supported) - right) < _FEWEST:
+        raise GenusError(
+            f"{right} held-out documents support their claim and {len(supported) - right} do not; "
+            f"bring {_FEWEST} of each at least in held_out, or more claims in train"
+        )
+    sizes = np.unique(np.asarray(groups), return_counts=True)[1]
+    if len(sizes) < _PARTS or sizes.max() > len(groups) / 2:
+        raise GenusError(
+            "more than half of the held-out claims hang together by their documents, so that they cannot be split; "
+            "bring claims about more different documents"
+        )
 
 
 def folds_of(groups: Sequence[int], seed: int, count: int = _FOLDS) -> NDArray[np.int64]:
@@ -65,16 +91,7 @@ def cross_fitted(documents: Sequence[Floats], supported: Yes, groups: Sequence[i
 def fit_calibrated(
     documents: Sequence[Floats], supported: Yes, groups: Sequence[int], seed: int = 0
 ) -> tuple[Layer, Floats]:
-    """A layer on all documents, its logits set so that they are probabilities; and the cross-fitted, calibrated logits.
-
-    Raises GenusError for fewer than 20 documents that support their claim, or that do not.
-    """
-    right = int(np.sum(supported))
-    if min(right, len(supported) - right) < _FEWEST:
-        raise GenusError(
-            f"{right} documents that support their claim and {len(supported) - right} that do not are too few to weigh "
-            f"what speaks for support; bring {_FEWEST} of each at least in held_out"
-        )
+    """A layer on all documents, its logits set so that they are probabilities; and the cross-fitted, calibrated logits."""
     apart = cross_fitted(documents, supported, groups, seed)
     slope, bias = fit_platt(apart.tolist(), supported)
     return fit_layer(documents, supported).scaled(slope, bias), slope * apart + bias

@@ -1,5 +1,6 @@
 """A judge that was fitted to labelled claims: a logistic layer over what can be counted of claim and passage, over how near
-their words are in meaning, and over what a GPT says that has read both. verifier.json says which of these it has.
+their words are in meaning, and over what a GPT says that has read both. verifier.json says which of these it has, words.txt
+how rare words were where it was fitted: with the counts of another corpus its weights would be of other inputs.
 
 With a GPT its folder is the GPT's, which transformers opens as a sequence classifier of two scores.
 """
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from genus.core.errors import GenusError
-from genus.core.files import read_json, write_json
+from genus.core.files import read_json, write_json, write_text
 from genus.models.scorer import Scorer
 from genus.models.weights import load_scorer
 from genus.retrieve.verifier import Thresholds
@@ -22,12 +23,12 @@ from genus.retrieve.verify.fitting import shares
 from genus.retrieve.verify.layer import Layer
 from genus.retrieve.verify.meaning import MEANING, Meaning
 from genus.retrieve.verify.trees import grow, tree_scores
-from genus.retrieve.verify.words import WordCounts, common_words
+from genus.retrieve.verify.words import WordCounts
 from genus.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["OUTPUTS", "VERIFIER", "Judge", "Reader", "Senses", "load_judge", "save_judge"]
 
-VERIFIER = "verifier.json"
+VERIFIER, _WORDS = "verifier.json", "words.txt"
 OUTPUTS = ("supported", "partial")
 """The scores of the GPT: logits of full support, and of support in part at least."""
 _ROW = 1024  # tokens of a row; attention within it is computed whole
@@ -96,13 +97,14 @@ class Judge:
 
 
 def save_judge(folder: Path, layer: Layer, thresholds: Thresholds, senses: Senses) -> None:
-    """Write verifier.json into a folder, beside the GPT's files if it has one."""
+    """Write verifier.json and words.txt into a folder, beside the GPT's files if it has one."""
     told: dict[str, Any] = {"inputs": list(senses.names), "weights": list(layer.weights), "bias": layer.bias}
     told |= {"thresholds": asdict(thresholds), "time": senses.reader.time if senses.reader else 0}
+    write_text(folder / _WORDS, senses.counts.written())
     write_json(folder / VERIFIER, told)
 
 
-def load_judge(folder: Path, counts: WordCounts | None = None) -> Judge:
+def load_judge(folder: Path) -> Judge:
     """The judge of a folder that `genus tune --form support` made, or of its run's. Raises GenusError for another."""
     if not (folder / VERIFIER).is_file() and (folder / "model" / VERIFIER).is_file():
         folder = folder / "model"
@@ -118,12 +120,19 @@ def load_judge(folder: Path, counts: WordCounts | None = None) -> Judge:
     numbers = [*layer.weights, layer.bias, *asdict(thresholds).values()]
     if len(layer.weights) != len(names) or not np.isfinite(numbers).all() or not 0 <= time <= _TIME:
         raise GenusError(f"{folder / VERIFIER} is damaged (its numbers do not fit); copy the folder again")
-    counts = counts or common_words()
+    counts = _counts(folder / _WORDS)
     meaning = Meaning(counts) if set(MEANING) <= set(names) else None
     senses = Senses(counts, meaning, _reader(folder, time) if set(OUTPUTS) <= set(names) else None)
     if names != senses.names:
         raise GenusError(f"{folder / VERIFIER} is of another version of Genus, with other inputs; tune the judge again")
     return Judge(layer, thresholds, senses)
+
+
+def _counts(path: Path) -> WordCounts:
+    try:
+        return WordCounts.read(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise GenusError(f"{path} is missing or damaged ({error}); copy the folder again") from error
 
 
 def _reader(folder: Path, time: int) -> Reader:

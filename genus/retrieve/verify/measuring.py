@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from genus.core.errors import GenusError
 from genus.evaluate.estimates import Estimate, resampled
 from genus.retrieve.metrics import auroc, calibration_error, preference_accuracy
 from genus.retrieve.verify.features import Floats
-from genus.retrieve.verify.fitting import best_logits, fit_calibrated, folds_of, shares
+from genus.retrieve.verify.fitting import best_logits, check_enough, fit_calibrated, folds_of, shares
 from genus.retrieve.verify.layer import fit_layer
 
 __all__ = ["measure"]
@@ -25,8 +24,10 @@ def measure(
 
     Each is scored by a layer, and a calibration, fitted on the other four folds; five draws of the folds are averaged, as
     figures and not as scores. Intervals of 95% draw the groups anew. `others` are empty where a document has no neighbour.
+    Raises GenusError as `check_enough`.
     """
     supported = [label == 2 for label in labels]
+    check_enough(supported, groups)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     rounds = [_apart(documents, others, supported, groups, seed) for seed in range(_ROUNDS)]
     cover = [float(document[:, 0].max()) for document in documents]
@@ -74,11 +75,6 @@ def _apart(
 ) -> tuple[Floats, Floats, Floats]:
     """Of each document the logit before and after calibration, and that of its neighbour, all by other folds."""
     folds = folds_of(groups, seed, _FOLDS)
-    if np.bincount(folds).max() > len(folds) / 2:
-        raise GenusError(
-            "more than half of the held-out claims hang together by their documents, so that they cannot be split; "
-            "bring claims about more different documents"
-        )
     raw, calibrated, beside = (np.zeros(len(documents)) for _ in range(3))
     for fold in range(_FOLDS):
         learned, asked = (np.flatnonzero(side).tolist() for side in (folds != fold, folds == fold))

@@ -7,15 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from genus.retrieve.verify.claims import Claim
-from genus.retrieve.verify.words import count_words
+from genus.retrieve.verify.words import common_words, count_words
 from genus.retrieve.words import words
 
 __all__ = ["Neighbours", "altered"]
 
 _NUMBER = re.compile(r"\d+")
 _NAME = re.compile(r"\b[A-Z][a-z]\w+")
-_VERB = re.compile(r"\b(is|are|was|were|has|have|had|will|would|can|could|did|does|do|may|must)\b(?! not\b)")
-_NOT = re.compile(r"\b(is|are|was|were|has|have|had|will|would|can|could|did|does|do|may|must) not\b")
+_VERB = re.compile(r"\b(is|are|was|were|has|have|had|will|would|can|could|did|does|do|may|must)\b( not\b)?")
 
 
 def altered(claim: str, passage: str, others: Sequence[str], draw: random.Random) -> str | None:
@@ -41,22 +40,31 @@ def _numbers(claim: str, passage: str, _others: Sequence[str], draw: random.Rand
 
 
 def _names(claim: str, passage: str, others: Sequence[str], draw: random.Random) -> str | None:
-    said = set(words(claim))
-    shared = sorted({name for name in _NAME.findall(passage) if name.lower() in said and not passage.startswith(name)})
-    strange = sorted({name for other in others for name in _NAME.findall(other)} - set(_NAME.findall(passage)))
+    here = _named(passage)
+    shared = sorted(each for each in here & _named(claim) if not passage.startswith(each))
+    strange = sorted({name for other in others for name in _named(other)} - here)
     if not shared or not strange:
         return None
     return re.sub(rf"\b{draw.choice(shared)}\b", draw.choice(strange), passage)
 
 
+def _named(text: str) -> set[str]:
+    """Capitalised words, but common ones, which begin sentences."""
+    return {name for name in _NAME.findall(text) if name.lower() not in common_words().holding}
+
+
 def _negations(claim: str, passage: str, _others: Sequence[str], _draw: random.Random) -> str | None:
-    """Of the sentence that shares most words with the claim."""
+    """Of the sentence that shares most words with the claim, at a verb that the claim has too."""
     said = set(words(claim))
     sentences = re.split(r"(?<=[.!?])(?=\s)", passage)
     place = max(range(len(sentences)), key=lambda number: len(said & set(words(sentences[number]))))
     sentence = sentences[place]
-    changed = _NOT.sub(r"\1", sentence, count=1) if _NOT.search(sentence) else _VERB.sub(r"\1 not", sentence, count=1)
-    return "".join([*sentences[:place], changed, *sentences[place + 1 :]]) if changed != sentence else None
+    verb = next((verb for verb in _VERB.finditer(sentence) if verb[1] in said), None)
+    if verb is None:
+        return None
+    after = sentence[verb.end(1) :]
+    changed = sentence[: verb.end(1)] + (after.removeprefix(" not") if verb[2] else f" not{after}")
+    return "".join([*sentences[:place], changed, *sentences[place + 1 :]])
 
 
 class Neighbours:

@@ -12,10 +12,11 @@ __all__ = ["open_verifier"]
 def open_verifier(folder: Path | None = None, counts: WordCounts | None = None) -> Verifier:
     """The judge of a folder that `genus tune --form support` made; None is the coverage of words.
 
-    `counts` are those of the corpus at hand, as `count_corpus` makes them. Raises GenusError for a folder of another kind.
+    Coverage takes `counts` of the corpus at hand, as `count_corpus` makes them; a judge has its own. Raises GenusError for a
+    folder of another kind.
     """
     if folder is None:
         return Coverage(counts)
     from genus.retrieve.verify.judge import load_judge  # loads PyTorch
 
-    return load_judge(folder, counts)
+    return load_judge(folder)

@@ -30,7 +30,15 @@ from genus.retrieve.verifier import Thresholds
 from genus.retrieve.verify.claims import Checked, Claim, read_claims
 from genus.retrieve.verify.coverage import keep_best
 from genus.retrieve.verify.features import Floats
-from genus.retrieve.verify.fitting import best_logits, choose_thresholds, fit_calibrated, folds_of, groups_of, shares
+from genus.retrieve.verify.fitting import (
+    best_logits,
+    check_enough,
+    choose_thresholds,
+    fit_calibrated,
+    folds_of,
+    groups_of,
+    shares,
+)
 from genus.retrieve.verify.judge import OUTPUTS, Reader, Senses, save_judge
 from genus.retrieve.verify.layer import Layer
 from genus.retrieve.verify.meaning import Meaning
@@ -162,12 +170,7 @@ class _HeldOut:
         self.senses = Senses(counts, Meaning(counts) if self.recipe.support.meaning else None, self.reader)
         self.pairs = [(claim, each) for claim in self.claims for each in claim.documents if each.label is not None]
         # labels are looked at before hours are spent
-        supported = sum(each.label == 2 for _, each in self.pairs)
-        if min(supported, len(self.pairs) - supported) < 20:
-            raise GenusError(
-                f"{supported} held-out documents support their claim and {len(self.pairs) - supported} do not; "
-                "bring 20 of each at least in held_out, or more claims in train"
-            )
+        check_enough([each.label == 2 for _, each in self.pairs], _groups(self.pairs))
 
     def loss(self) -> dict[str, float]:
         """-log p(label) of the GPT's two scores; nothing before the first step, when they are zero."""

@@ -28,6 +28,16 @@ class WordCounts:
         held = self.holding.get(word, 0)
         return math.log(1 + (self.passages - held + 0.5) / (held + 0.5))
 
+    @classmethod
+    def read(cls, text: str) -> "WordCounts":
+        """Of `written`. Raises ValueError for another text."""
+        total, *lines = text.splitlines()
+        return cls(int(total), {word: int(count) for word, count in map(str.split, lines)})
+
+    def written(self) -> str:
+        """The number of passages, then a line for each word."""
+        return "".join([f"{self.passages}\n", *(f"{word} {count}\n" for word, count in sorted(self.holding.items()))])
+
 
 def count_words(passages: Iterable[str]) -> WordCounts:
     """Of some passages, best those that claims are checked against."""
@@ -50,5 +60,4 @@ def common_words() -> WordCounts:
 
     For when no corpus is at hand; all other words count as rare.
     """
-    total, *lines = files("genus.retrieve.verify").joinpath("common_words.txt").read_text("utf-8").splitlines()
-    return WordCounts(int(total), {word: int(count) for word, count in map(str.split, lines)})
+    return WordCounts.read(files("genus.retrieve.verify").joinpath("common_words.txt").read_text("utf-8"))
