@@ -1,5 +1,7 @@
 """Where sentences end, and which sentence a mark belongs to."""
 
+import time
+
 import pytest
 
 from genus.retrieve.cite.claims import Block, Mark, Reference, Written, claims_of, reference_of
@@ -40,6 +42,9 @@ def test_sentences(text):
 def test_a_long_text_without_any_sign_takes_no_time_in_its_square():
     text = "(" * 50_000 + '"' * 50_000 + "a. b" * 50_000
     assert list(sentences(text))
+    began = time.process_time()
+    assert len(list(sentences("A b c" + "." * 200_000 + "x"))) == 1
+    assert time.process_time() - began < 10  # each point of the run tried anew: half a minute
 
 
 A, B = Reference("http://a.org"), Reference("http://b.org")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 __all__ = ["sentences"]
 
-_END = re.compile(r"""[.!?…]++["'”’»)\]]*+(?=\s|$)|[。！？]++[”’」』）]*+""")
+_END = re.compile(r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+(?=\s|$)|[。！？]++[”’」』）]*+""")
 _NEVER = frozenset(  # but for chance, no sentence ends with these
     """adm al approx art brig c ca capt cf ch col dept dr ed eds e.g eq est fig figs fr ft gen gov hon i.e lt maj mr mrs ms
     mt nos op p pp pres prof rep rev sec sen sgt st viz vol vols v vs""".split()  # noqa: SIM905
