@@ -1,6 +1,5 @@
 """`genus answer`"""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,6 +56,7 @@ def answer(
     """
     from json import dumps
 
+    from genus.cli.input import read_input
     from genus.core.errors import GenusError
     from genus.retrieve.answer.answer import told
     from genus.retrieve.answer.finding import check_question
@@ -67,10 +67,10 @@ def answer(
         raise GenusError(f"count = {count} is out of range; choose from 1 to 20")
     if mode == "generative" and model is None:
         raise GenusError("generative answers need --model; try --model models/smollm2, which genus import smollm2 makes")
-    asked = check_question(sys.stdin.read() if question == "-" else question)
+    asked = check_question(read_input() if question == "-" else question)
     found = _ask(asked, index, None if mode == "extractive" else model, judge, count)
     if json:
-        print(dumps(told(found), ensure_ascii=False, indent=2))
+        print(dumps(told(found), indent=2))  # in ASCII: a passage may hold signs that steer a terminal
     else:
         _show(found)
 

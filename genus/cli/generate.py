@@ -1,6 +1,5 @@
 """`genus generate`"""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -65,11 +64,12 @@ def generate(
     weights
         The format in which matrices are read: fewer bytes generate faster, and round. What that costs is measured and said.
     """
+    from genus.cli.input import read_input
     from genus.engine.model import load
     from genus.engine.quality import tell
 
     if prompt == "-":
-        prompt = sys.stdin.read().rstrip("\n")
+        prompt = read_input().rstrip("\n")
     opened = load(model, weights)
     tell(opened, Path(model))
     if titles is not None:

@@ -9,7 +9,7 @@ from genus.core.errors import GenusError
 from genus.retrieve.answer.answer import NOT_FOUND, Answer, Sentence, told
 from genus.retrieve.answer.asking import ask
 from genus.retrieve.answer.checking import Checker
-from genus.retrieve.answer.finding import check_question, find
+from genus.retrieve.answer.finding import Found, Part, check_question, find
 from genus.retrieve.answer.quoting import quoted
 from genus.retrieve.answer.writing import requests, written
 from genus.retrieve.minilm import MiniLM
@@ -96,6 +96,12 @@ def test_nothing_is_quoted_twice(encoder):
     assert len({sentence.text for sentence in answer.sentences}) == len(answer.sentences)
 
 
+def test_writing_without_blanks_is_quoted():
+    text = "熊吃海豹。熊在冰上的洞口捕捉海豹。"
+    found = Found("熊吃什么", (passage("bears", text),), (Part(1, 0, 5, 0.9), Part(1, 5, len(text), 0.85)), 0.9)
+    assert [sentence.text for sentence in quoted(found).sentences] == [text[5:]]  # the first is as short as a heading
+
+
 # Sentences that a model wrote
 
 
@@ -159,6 +165,7 @@ def test_what_was_said_or_is_beside_the_question_is_left_out(checker):
     ("According to the text, bears eat seals.", "Bears eat seals."),
     ("The text does not say what bears eat.", ""),
     ("This passage is about a page.", ""),
+    ("The passage of the Seal Act pleased bears.", "The passage of the Seal Act pleased bears."),
     ("The textile bears wear is fur.", "The textile bears wear is fur."),
     ("Bears eat seals and then the model was cut", ""),
     ("", ""),

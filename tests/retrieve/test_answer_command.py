@@ -1,5 +1,6 @@
 """`genus answer` on an index in a folder: what it prints, and what it refuses before anything is loaded."""
 
+import io
 import json
 
 import pytest
@@ -43,12 +44,21 @@ def test_a_terminal_is_written_to_in_plain_text(index, capsys):
     assert cli._run(["answer", "What do green tea leaves do in the pot?", "--index", index]) == 0
     said = capsys.readouterr().out
     assert "the pot <b>slowly</b>" in said and "\x1b" not in said and "\u202e" not in said
+    assert cli._run(["answer", "What do green tea leaves do in the pot?", "--index", index, "--json"]) == 0
+    said = capsys.readouterr().out
+    assert "the pot <b>slowly</b>" in json.loads(said)["text"] and said.isascii() and "\x1b" not in said
 
 
 def test_what_is_not_there_is_not_answered(index, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin.read", lambda: "How do I reset the password of my router?\n", raising=False)
     assert cli._run(["answer", "-", "--index", index]) == 0
     assert capsys.readouterr().out.startswith(NOT_FOUND)
+
+
+def test_standard_input_in_other_bytes_is_told(index, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9?"), "utf-8"))
+    assert cli._run(["answer", "-", "--index", index]) == 1
+    assert "standard input is not UTF-8 (byte 3)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

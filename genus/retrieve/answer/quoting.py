@@ -4,6 +4,7 @@ import re
 
 from genus.retrieve.answer.answer import Answer, Sentence
 from genus.retrieve.answer.finding import Found, Part
+from genus.retrieve.words import words
 
 __all__ = ["quoted"]
 
@@ -16,7 +17,7 @@ _ENDS = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 
 def quoted(found: Found) -> Answer:
     """The sentences nearest to the question, nearest first, none twice; cut ones only where no whole one is near enough."""
-    near = [part for part in found.parts if part.near >= _NEAR and len(_text(found, part).split()) >= _WORDS]
+    near = [part for part in found.parts if part.near >= _NEAR and len(words(_text(found, part))) >= _WORDS]
     near = [part for part in near if _is_whole(_text(found, part))] or near
     chosen: dict[str, Sentence] = {}
     for part in near if found.about else ():

@@ -29,7 +29,7 @@ _MARKS = re.compile(r"\s*\[[^\]]*\]?")
 _TELLS = re.compile(
     r"(?:according to )?(?:the|this) (?:text|passage)(?: above)?(?:,| (?:says|states|mentions)(?: that)?) ", re.I
 )
-_OF_TEXT = re.compile(r"(?:the|this) (?:text|passage)\b", re.I)
+_OF_TEXT = re.compile(r"(?:the|this) (?:text|passage)\b(?! of\b)", re.I)  # the passage of a law is none of ours
 
 
 def requests(question: str, sources: Sequence[Passage], tokenizer: "Tokenizer", context: int) -> list[Request]:
