@@ -6,11 +6,12 @@ from html.parser import HTMLParser
 import pytest
 
 from genus.core.errors import GenusError
+from genus.retrieve.cite.address import address
 from genus.retrieve.cite.check import Judge, check
 from genus.retrieve.cite.claims import Block, Mark, Reference, Written, claims_of
 from genus.retrieve.cite.doubts import Doubts
 from genus.retrieve.cite.markdown import read_markdown
-from genus.retrieve.cite.resolve import address, resolve
+from genus.retrieve.cite.resolve import resolve
 from genus.retrieve.cite.telling import NO_BETTER, cited_page, counted, told
 from genus.retrieve.search import Search
 from genus.retrieve.verify.coverage import Coverage

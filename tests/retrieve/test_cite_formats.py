@@ -64,6 +64,28 @@ def test_markdown():
     assert written.problems == ["note [^gone] is cited but not written"]
 
 
+@pytest.mark.parametrize(
+    ("note", "url"),
+    [
+        ("https://a.org/Mercury_(planet)", "https://a.org/Mercury_(planet)"),
+        ("(see https://a.org/Mercury_(planet)).", "https://a.org/Mercury_(planet)"),
+        ("(https://a.org/x.)", "https://a.org/x"),
+        ("[https://a.org/M_(planet)](https://a.org/M_(planet))", "https://a.org/M_(planet)"),
+        ("<https://de.org/wiki/Köln>", "https://de.org/wiki/K%C3%B6ln"),
+    ],
+)
+def test_an_address_ends_where_its_brackets_are_closed(note, url):
+    [claim] = claims_of(read_markdown(f'The tower is tall.[^1]\n\n[^1]: "Tall towers" {note}\n'))
+    assert [reference.url for reference in claim.references] == [url]
+    assert "Tall towers" in claim.references[0].titles
+
+
+def test_an_address_in_the_text_ends_where_its_brackets_are_closed():
+    assert found(read_markdown("It is said (by https://a.org/M_(planet)) so.")) == {
+        "It is said (by ) so.": ["https://a.org/M_(planet)"]
+    }
+
+
 WIKITEXT = """{{Short description|x}}
 '''The tower''' is {{convert|330|m|ft}} [[tall|high]].<ref name="a">{{cite web|url=http://x.org/a |title=A ''&'' B}}</ref>
 It was {{lang|fr|restored}} again,<ref name=a /> or so they say.{{sfn|Smith|2001|p=2}} See this [http://foo.com Foo title].

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from genus.retrieve.cite.address import address, ended
 from genus.retrieve.cite.sentences import sentences
 
 __all__ = ["Block", "Claim", "Mark", "Reference", "Written", "claims_of", "reference_of"]
@@ -74,15 +75,19 @@ def reference_of(text: str, links: Sequence[tuple[str, str]] = ()) -> tuple[Refe
 
     Where there is one source, quoted words and the whole note are taken for its title too.
     """
-    addresses = dict.fromkeys([*(url for url, _ in links), *(match.rstrip(".,;:)") for match in _URL.findall(text))])
+    said: dict[str, tuple[str, list[str]]] = {}  # by the address as it is compared: as it is written, and its links' words
+    for url, link in (*links, *((ended(found), "") for found in _URL.findall(text))):
+        key = address(url) or url
+        titles = said.setdefault(key, (url, []))[1]
+        if link and address(link) != key:
+            titles.append(link)
     bare = " ".join(_URL.sub(" ", text).split()).strip(" .,;:<>()")
-    quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(text)]
-    words = {url: [said for link, said in links if link == url and said and said != url] for url in addresses}
-    if len(addresses) > 1:
-        return tuple(Reference(url, tuple(words[url]), bare) for url in addresses)
-    url = next(iter(addresses), "")
-    titles = tuple(dict.fromkeys(filter(None, [*words.get(url, ()), *(each.strip(" .,") for each in quoted), bare])))
-    return (Reference(url, titles, bare or url),) if url or titles else ()
+    if len(said) > 1:
+        return tuple(Reference(url, tuple(titles), bare) for url, titles in said.values())
+    quoted = [next(filter(None, groups)).strip(" .,") for groups in _QUOTED.findall(text)]
+    url, own = next(iter(said.values()), ("", []))
+    names = tuple(dict.fromkeys(filter(None, [*own, *quoted, bare])))
+    return (Reference(url, names, bare or url),) if url or names else ()
 
 
 def _cited(block: Block) -> Iterator[tuple[str, tuple[Reference, ...]]]:

@@ -2,6 +2,7 @@
 
 import re
 
+from genus.retrieve.cite.address import ended
 from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
 
 __all__ = ["read_markdown"]
@@ -115,7 +116,7 @@ def _points(text: str, block: Block, sources: dict[str, tuple[Reference, ...]], 
         block.text += text[last : match.start()]
         last = match.end()
         if match["note"] is None:
-            url = match["url"].rstrip(".,;:)")
+            url = ended(match["url"])
             last -= len(match["url"]) - len(url) if not match[0].endswith(">") else 0
             references: tuple[Reference, ...] = (Reference(url, (), url),)
         elif match["note"] in sources:

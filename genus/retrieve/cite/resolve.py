@@ -1,40 +1,15 @@
 """Which documents of an index a reference means: by its address, else by its title. No address is ever fetched."""
 
-import re
 import unicodedata
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from genus.retrieve.cite.address import address
 from genus.retrieve.cite.claims import Reference
 from genus.retrieve.corpus import Corpus
 
-__all__ = ["Resolved", "address", "resolve", "title_key"]
+__all__ = ["Resolved", "resolve", "title_key"]
 
-_TRACKING = re.compile(
-    r"utm_\w+|_ga|_gl|dclid|fbclid|gbraid|gclid|gclsrc|igshid|mc_[ce]id|mkt_tok|msclkid|twclid|wbraid|yclid|_hs\w+",
-    re.IGNORECASE,
-)
-_ARCHIVE = re.compile(r"https?://(?:web\.)?archive\.org/web/[0-9*]{1,14}[a-z_]{0,3}/(?=https?:|[\w-]+\.)", re.IGNORECASE)
-_SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _MOST = 20  # documents that one title may mean; "Home" is the title of none
-
-
-def address(url: str) -> str:
-    """A web address as it is compared: no scheme, www., port of the scheme, closing slash, fragment or tracking parameters.
-
-    A copy in the Internet Archive is the page it is a copy of. "" for what is no web address.
-    """
-    url = _ARCHIVE.sub("", url.strip(), count=1)
-    try:
-        parts = urlsplit(url if _SCHEME.match(url) else f"http://{url}")
-        host, port = (parts.hostname or "").removeprefix("www."), parts.port
-    except ValueError:
-        return ""
-    if "." not in host or not host.strip("."):
-        return ""
-    host += f":{port}" if port not in (None, 80, 443) else ""
-    fields = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.fullmatch(pair[0])]
-    return f"{host}{unquote(parts.path).rstrip('/')}{'?' + urlencode(fields) if fields else ''}"
 
 
 def title_key(title: str) -> str:
