@@ -5,7 +5,7 @@ import time
 import pytest
 
 from genus.core.errors import GenusError
-from genus.retrieve.cite.claims import Written, claims_of
+from genus.retrieve.cite.claims import Written, claims_of, reference_of
 from genus.retrieve.cite.html import read_html
 from genus.retrieve.cite.markdown import read_markdown
 from genus.retrieve.cite.reading import read_cited
@@ -191,6 +191,36 @@ def test_reading_takes_no_time_in_the_square_of_the_citations(tmp_path, name):
         assert len(claims) == count
         assert claims[-1].references[0].url == f"https://x.org/{count - 1}"
     assert took[1] < 130 * took[0]  # 16 times as many; their square would be 256
+
+
+def heavy(count: int) -> dict[str, str]:
+    """One note that names many sources, cited many times."""
+    says = [f"The tower number {n} is tall." for n in range(count)]
+    urls = [f"https://x.org/{n}" for n in range(count)]
+    return {
+        "a.md": "\n\n".join(f"{each}[^1]" for each in says) + "\n\n[^1]: " + " ".join(urls),
+        "a.wikitext": f"It is so.<ref name=a>{''.join(f'{{{{cite web|url={url}}}}}' for url in urls)}</ref>"
+        + "\n\n".join(f"{each}<ref name=a/>" for each in says),
+        "a.html": "".join(f"<p>{each}<sup><a href='#n'>1</a></sup>" for each in says) + f"<p id=n>{' '.join(urls)}</p>",
+    }
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.wikitext", "a.html"])
+def test_of_a_note_with_many_sources_the_first_are_checked(tmp_path, name):
+    if name == "a.wikitext":
+        pytest.importorskip("mwparserfromhell", reason="needs the extra wikipedia")
+    (tmp_path / name).write_text(heavy(50)[name], "utf-8")
+    written = read_cited(tmp_path / name, None)
+    assert {len(claim.references) for claim in claims_of(written)} == {20}
+    assert claims_of(written)[-1].references[-1].url == "https://x.org/19"
+    [problem] = written.problems
+    assert "names 50 sources, of which the first 20 are checked" in problem
+
+
+def test_a_note_takes_no_time_in_the_square_of_its_sources():
+    began = time.process_time()
+    assert len(reference_of("", [(f"http://x.org/{n}", "words") for n in range(30_000)])) == 30_000
+    assert time.process_time() - began < 5  # each address compared with each link: a quarter of a minute
 
 
 def test_bad_files_are_told(tmp_path):

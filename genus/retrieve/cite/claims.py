@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from genus.retrieve.cite.address import address, ended
 from genus.retrieve.cite.sentences import sentences
 
-__all__ = ["Block", "Claim", "Mark", "Reference", "Written", "claims_of", "reference_of"]
+__all__ = ["Block", "Claim", "Mark", "Reference", "Written", "claims_of", "first_of", "reference_of"]
 
-_LONGEST = 2000  # characters of a claim; what has no sentences is cut to what stands before its mark
+_LONGEST = 2000  # characters of a claim or a title; what has no sentences is cut to what stands before its mark
+_MOST = 20  # sources of a note, and titles of a source: each claim that cites it has them all
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u4e00-\u9fff]{6}")  # writing whose words have no space between them
 _URL = re.compile(r"https?://[^\s<>\"'|{}\[\]]+", re.IGNORECASE)
@@ -80,14 +81,21 @@ def reference_of(text: str, links: Sequence[tuple[str, str]] = ()) -> tuple[Refe
         key = address(url) or url
         titles = said.setdefault(key, (url, []))[1]
         if link and address(link) != key:
-            titles.append(link)
-    bare = " ".join(_URL.sub(" ", text).split()).strip(" .,;:<>()")
+            titles.append(link[:_LONGEST])
+    bare = " ".join(_URL.sub(" ", text).split()).strip(" .,;:<>()")[:_LONGEST]
     if len(said) > 1:
-        return tuple(Reference(url, tuple(titles), bare) for url, titles in said.values())
+        return tuple(Reference(url, tuple(titles[:_MOST]), bare) for url, titles in said.values())
     quoted = [next(filter(None, groups)).strip(" .,") for groups in _QUOTED.findall(text)]
     url, own = next(iter(said.values()), ("", []))
-    names = tuple(dict.fromkeys(filter(None, [*own, *quoted, bare])))
+    names = tuple(dict.fromkeys(filter(None, [*own[:_MOST], *quoted[:_MOST], bare])))
     return (Reference(url, names, bare or url),) if url or names else ()
+
+
+def first_of(references: tuple[Reference, ...], note: str, problems: dict[str, None]) -> tuple[Reference, ...]:
+    """The first sources of a note that may be cited anywhere; that it names more is added to the problems."""
+    if len(references) > _MOST:
+        problems[f"{note} names {len(references):,} sources, of which the first {_MOST} are checked"] = None
+    return references[:_MOST]
 
 
 def _cited(block: Block) -> Iterator[tuple[str, tuple[Reference, ...]]]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from genus.core.errors import GenusError
 from genus.data.steps.extract import Extract
-from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
+from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
 
 if TYPE_CHECKING:
     from resiliparse.parse.html import ElementNode
@@ -107,7 +107,7 @@ class _Page:
                 self.problems[f"note #{place} is cited but not there"] = None
             else:
                 if place not in self.notes:
-                    self.notes[place] = self._sources(self.places[place])
+                    self.notes[place] = first_of(self._sources(self.places[place]), f"note #{place}", self.problems)
                 block.marks.append(Mark(start, start, self.notes[place]))
         elif _LINK.match(href) and _host(href) != self.site:
             if any(map(str.isdigit, words)) and _NUMBER.fullmatch(words):

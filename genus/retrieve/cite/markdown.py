@@ -3,7 +3,7 @@
 import re
 
 from genus.retrieve.cite.address import ended
-from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
+from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
 
 __all__ = ["read_markdown"]
 
@@ -23,18 +23,21 @@ def read_markdown(text: str) -> Written:
     parser = MarkdownIt("commonmark").enable("table")
     title, text = _front_matter(text)
     body, notes = _notes(text)
-    sources = {name: _sources(parser.parseInline(note)[0].children or []) for name, note in notes.items()}
-    missing: dict[str, None] = {}
+    problems: dict[str, None] = {}
+    sources = {
+        name: first_of(_sources(parser.parseInline(note)[0].children or []), f"note [^{name}]", problems)
+        for name, note in notes.items()
+    }
     blocks, heading = [], False
     for token in parser.parse(body):
         if token.type == "heading_open":
             heading = True
         elif token.type == "inline":
-            block = _block(token.children or [], sources, missing)
+            block = _block(token.children or [], sources, problems)
             title = title or (" ".join(block.text.split()) if heading else "")
             blocks += [] if heading else [block]
             heading = False
-    return Written(title, blocks, [f"note [^{name}] is cited but not written" for name in missing])
+    return Written(title, blocks, list(problems))
 
 
 def _front_matter(text: str) -> tuple[str, str]:
@@ -84,7 +87,7 @@ def _sources(children: list) -> tuple[Reference, ...]:
     return reference_of(text, links)
 
 
-def _block(children: list, sources: dict[str, tuple[Reference, ...]], missing: dict[str, None]) -> Block:
+def _block(children: list, sources: dict[str, tuple[Reference, ...]], problems: dict[str, None]) -> Block:
     """The plain text of a paragraph, and its marks."""
     block = Block()
     url = title = ""
@@ -105,11 +108,11 @@ def _block(children: list, sources: dict[str, tuple[Reference, ...]], missing: d
         elif token.type == "code_inline" or (token.type == "text" and url):
             block.text += token.content
         elif token.type == "text":
-            _points(token.content, block, sources, missing)
+            _points(token.content, block, sources, problems)
     return block
 
 
-def _points(text: str, block: Block, sources: dict[str, tuple[Reference, ...]], missing: dict[str, None]) -> None:
+def _points(text: str, block: Block, sources: dict[str, tuple[Reference, ...]], problems: dict[str, None]) -> None:
     """Add text to the block, with its notes and addresses as points."""
     last = 0
     for match in _POINT.finditer(text):
@@ -122,7 +125,7 @@ def _points(text: str, block: Block, sources: dict[str, tuple[Reference, ...]], 
         elif match["note"] in sources:
             references = sources[match["note"]]
         else:
-            missing[match["note"]] = None
+            problems[f"note [^{match['note']}] is cited but not written"] = None
             continue
         block.marks.append(Mark(len(block.text), len(block.text), references))
     block.text += text[last:]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from genus.core.errors import GenusError
 from genus.retrieve.balanced import balanced
-from genus.retrieve.cite.claims import Block, Mark, Reference, Written, reference_of
+from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class _Page:
         self.books: dict[str, tuple[Reference, ...]] = {}
         for tag in code.ifilter_tags(matches=lambda node: _name(node.tag) == "ref"):
             if tag.has("name") and not tag.self_closing and tag.contents:
-                self.named.setdefault(_value(tag, "name"), _sources(tag.contents))
+                self.named.setdefault(_value(tag, "name"), self._note(tag))
         for template in code.ifilter_templates(matches=lambda node: _name(node.name).startswith(("cite ", "citation"))):
             for key in _keys(template):
                 self.books.setdefault(key, _sources([template]))
@@ -85,7 +85,7 @@ class _Page:
             if tag.has("name") and (tag.self_closing or not tag.contents):
                 self._named(_value(tag, "name"))
             else:
-                self._cite(_sources(tag.contents))
+                self._cite(self._note(tag))
         elif name not in _DROPPED:
             self.blocks += [Block()] if name in _BREAKS else []
             self.walk(tag.contents.nodes if tag.contents else ())
@@ -105,6 +105,10 @@ class _Page:
                 self._named(value.strip())
         elif name in _SHOWN:
             self._text(" ".join(_plain(value) for value in values[_SHOWN[name]]))
+
+    def _note(self, tag: Any) -> tuple[Reference, ...]:
+        name = f'<ref name="{_value(tag, "name")}">' if tag.has("name") else "a <ref>"
+        return first_of(_sources(tag.contents), name, self.problems)
 
     def _named(self, name: str) -> None:
         if name in self.named:
