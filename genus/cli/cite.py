@@ -70,12 +70,14 @@ def cite(
     json_
         Print the result as JSON.
     """
+    from genus.data.sources.document import sound
+
     _check_flags(document, claim, source, index, bool(out or format_))
-    asked = _Asked(index, judge, title, json_)
+    asked = _Asked(index, judge, sound(title), json_)  # an argument need not be UTF-8
     if document is not None:
         _document(document, format_, out, asked)
     elif source is not None:
-        _one(_one_claim(claim), source, asked)
+        _one(_one_claim(sound(claim)), source, asked)
 
 
 def _check_flags(document: Path | None, claim: str, source: Path | None, index: str, of_documents: bool) -> None:

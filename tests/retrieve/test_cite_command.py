@@ -113,6 +113,16 @@ def test_a_long_source_is_read_to_its_end(genus, folder):
     assert json.loads(out)["verdict"] == "supported"
 
 
+def test_arguments_that_are_not_utf8_are_read(genus, folder):
+    halves = b"caf\xe9".decode("utf-8", "surrogateescape")
+    code, out, _ = genus("--claim", f"{CLAIM} {halves}", "--source", "@tower.txt", "--index", "@index", "--title", halves)
+    assert (code, TOWER in out) == (0, True)
+    (folder / f"{halves}.md").write_text(f"{CLAIM}.[^1]\n\n[^1]: Bananas\n")
+    for more in ([], ["--title", halves]):
+        code, out, _ = genus(f"@{halves}.md", "--index", "@index", *more)
+        assert (code, out.startswith("caf?: 1 claims")) == (0, True)
+
+
 REFUSED = {
     (): "name a document",
     ("@towers.md",): "needs --index",

@@ -5,6 +5,7 @@ from typing import Literal
 
 from genus.core.errors import GenusError
 from genus.data.sources import Dropped
+from genus.data.sources.document import sound
 from genus.data.sources.pages import decode_page
 from genus.data.sources.text import decode
 from genus.retrieve.chunk import passages
@@ -38,8 +39,9 @@ def read_cited(path: Path, form: Format | None, title: str = "") -> Written:
     text = decode_page(raw, "", path.name) if form == "html" else decode(raw, 0, path.name)
     if isinstance(text, Dropped):
         raise GenusError(f"{path}: {text.reason}, {text.detail}; save it as UTF-8 text")
-    written = _read(text, form, title or path.stem)
-    return Written(title or written.title or path.stem, written.blocks, written.problems)
+    name = sound(path.stem)  # a name need not be UTF-8
+    written = _read(text, form, title or name)
+    return Written(title or written.title or name, written.blocks, written.problems)
 
 
 def read_source(path: Path) -> list[Passage]:

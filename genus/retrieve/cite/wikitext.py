@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from genus.core.errors import GenusError
+from genus.data.sources.document import sound
 from genus.retrieve.balanced import balanced
 from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
 
@@ -57,7 +58,7 @@ class _Page:
                 case kinds.Text():
                     self._text(str(node))
                 case kinds.HTMLEntity():
-                    self._text(node.normalize())
+                    self._text(sound(node.normalize()))  # &#xD800; is half a surrogate pair
                 case kinds.Tag():
                     self._tag(node)
                 case kinds.Template():
@@ -158,7 +159,7 @@ def _plain(code: Any) -> str:
     import mwparserfromhell
 
     text = str(code)
-    return " ".join((mwparserfromhell.parse(text).strip_code() if _SYNTAX.search(text) else text).split())
+    return " ".join((sound(mwparserfromhell.parse(text).strip_code()) if _SYNTAX.search(text) else text).split())
 
 
 def _value(tag: Any, key: str) -> str:
