@@ -86,6 +86,25 @@ def test_an_address_in_the_text_ends_where_its_brackets_are_closed():
     }
 
 
+def test_a_note_names_its_source_by_the_name_of_a_link():
+    text = "The tower is so tall.[^1]\n\n[^1]: See [the page][Ref].\n\n[ref]: https://a.org/t\n"
+    assert found(read_markdown(text)) == {"The tower is so tall.": ["https://a.org/t"]}
+
+
+@pytest.mark.parametrize(
+    ("start", "title"),
+    [
+        ("---\nsubtitle: Sub\ntitle: 'Real'\n---\n", "Real"),
+        ("---\ntitle:\nauthor: A\n---\n# Head\n", "Head"),
+        ("---\n\nThe first says [this much](https://a.org).\n\n---\n# Head\n", "Head"),
+    ],
+)
+def test_front_matter_is_told_from_a_rule(start, title):
+    written = read_markdown(f"{start}\nThe second says [that](https://b.org).\n")
+    assert written.title == title
+    assert len(claims_of(written)) == (2 if "first" in start else 1)
+
+
 WIKITEXT = """{{Short description|x}}
 '''The tower''' is {{convert|330|m|ft}} [[tall|high]].<ref name="a">{{cite web|url=http://x.org/a |title=A ''&'' B}}</ref>
 It was {{lang|fr|restored}} again,<ref name=a /> or so they say.{{sfn|Smith|2001|p=2}} See this [http://foo.com Foo title].
@@ -116,6 +135,14 @@ def test_wikitext():
     }
     assert written.problems == ['<ref name="lost"/> is cited but not written']
     assert written.title == "Tower"
+
+
+def test_half_a_surrogate_pair_is_no_text():
+    pytest.importorskip("mwparserfromhell", reason="needs the extra wikipedia")
+    written = read_wikitext("The tower&#xD800; is tall.<ref>https://a.org Page &#56832; of it</ref>", "T")
+    [claim] = claims_of(written)
+    assert claim.text == "The tower? is tall."
+    assert claim.references[0].titles == ("Page ? of it",)
 
 
 HTML = """<html><head><title>Tower - Wiki</title><link rel="canonical" href="https://www.wiki.org/Tower"></head><body>

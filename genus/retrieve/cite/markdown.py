@@ -10,7 +10,8 @@ __all__ = ["read_markdown"]
 _DEFINITION = re.compile(r" {0,3}\[\^([^\]\s]{1,100})\]:[ \t]*(.*)")
 _STARTS = re.compile(r" {0,3}(?:[#>|*+-]|\d+[.)]|\[[^\]]+\]:)")  # another block: no line of the paragraph before it
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_TITLE = re.compile(r"title:\s*(.+)", re.IGNORECASE)
+_FRONT = re.compile(r"---\n\w[\w -]*:")  # else it is a rule, and what follows is text
+_TITLE = re.compile(r"^title:[ \t]*(.+)", re.IGNORECASE | re.MULTILINE)
 _POINT = re.compile(r"\[\^(?P<note>[^\]\s]{1,100})\]|<?(?P<url>https?://[^\s<>\"'{}\[\]]+)>?", re.IGNORECASE)
 _NUMBER = re.compile(r"[\s\[\](\^]*\d{1,4}[\s\])]*")  # a link whose words are a number: a note, not words of the sentence
 _LINK = re.compile(r"https?://\S", re.IGNORECASE)
@@ -23,13 +24,15 @@ def read_markdown(text: str) -> Written:
     parser = MarkdownIt("commonmark").enable("table")
     title, text = _front_matter(text)
     body, notes = _notes(text)
+    names: dict = {}  # of links, which are written in the body, for the notes too
+    tokens = parser.parse(body, names)
     problems: dict[str, None] = {}
     sources = {
-        name: first_of(_sources(parser.parseInline(note)[0].children or []), f"note [^{name}]", problems)
+        name: first_of(_sources(parser.parseInline(note, names)[0].children or []), f"note [^{name}]", problems)
         for name, note in notes.items()
     }
     blocks, heading = [], False
-    for token in parser.parse(body):
+    for token in tokens:
         if token.type == "heading_open":
             heading = True
         elif token.type == "inline":
@@ -42,7 +45,7 @@ def read_markdown(text: str) -> Written:
 
 def _front_matter(text: str) -> tuple[str, str]:
     """The title of a front matter, and the text after it."""
-    if not text.startswith("---\n") or (end := text.find("\n---", 4)) < 0:
+    if not _FRONT.match(text) or (end := text.find("\n---", 4)) < 0:
         return "", text
     found = _TITLE.search(text, 4, end)
     return (found[1].strip(" \"'") if found else ""), text[end + 4 :]
