@@ -41,6 +41,7 @@ SCANNED = 100_000  # passages up to which all vectors are compared, in memory; a
 PROBES = 24  # parts of that index that are looked into, of as many as the square root of the passages
 _REFINE, _LEAST = 5, 100  # how many times the count is then compared in full, and passages that are at least
 _AT_ONCE = timedelta(0)  # what others add is seen at once
+_TRIES = 3  # to find an index in memory as it was when it was asked for the rows of a filter
 _BATCH = 4096  # passages of a batch of `arrow`
 _FETCHED = ("text", "facts")  # of passages that are found; fetching all columns, one by one, takes as long as searching
 _FACTS = [name for name in COLUMNS if name != "text"]
@@ -60,12 +61,12 @@ class LanceCorpus:
         self._tables = folder / "tables"
         self._scan: tuple[Any, Scan | None] = None, None
         self._loading = threading.Lock()
-        if create is not None and not (folder / "index.json").exists():
-            self._create(encoder_facts(create))
-        self._manifest = self._read_manifest()
-        self._manifest.expect(create, str(folder))
-        self.encoder = self._manifest.encoder
         with self._told():
+            if create is not None and not (folder / "index.json").exists():
+                self._create(encoder_facts(create))
+            self._manifest = self._read_manifest()
+            self._manifest.expect(create, str(folder))
+            self.encoder = self._manifest.encoder
             self._reopen()
 
     def __len__(self) -> int:
@@ -134,8 +135,9 @@ class LanceCorpus:
             return list(zip(_fetched(found), found["_score"].to_pylist(), strict=True))
 
         def search(table: Any) -> list[Hit]:
-            if (scan := self._scanned(table)) is not None:
-                return scan.words(said, count, _rows(table, condition))
+            if (small := self._scanned(table, condition)) is not None:
+                scan, rows = small
+                return scan.words(said, count, rows)
             return hits(untied(lambda limit: fetch(table, limit), count), count)
 
         return self._read(search)
@@ -149,9 +151,9 @@ class LanceCorpus:
         condition = None if where is None else written(where, SQL)
 
         def search(table: Any) -> list[Hit]:
-            scan = self._scanned(table)
-            if scan is not None:
-                return scan.near(vector, count, _rows(table, condition))
+            if (small := self._scanned(table, condition)) is not None:
+                scan, rows = small
+                return scan.near(vector, count, rows)
             asked = _where(table.query().nearest_to(vector), condition)
             if exact:
                 asked = asked.distance_type("dot").bypass_vector_index()
@@ -169,23 +171,36 @@ class LanceCorpus:
         with self._told():
             yield from self._read(lambda _: self._table.search().select(names).to_batches(_BATCH))
 
-    def _scanned(self, table: Any) -> Scan | None:
-        """The passages in memory as they are now; None for a large index."""
-        # Each commit is a file, and names in a folder are read a hundred times faster than LanceDB tells its version.
-        version = self._manifest.table, frozenset((self._tables / f"{self._manifest.table}.lance" / "_versions").iterdir())
-        if self._scan[0] == version:
-            return self._scan[1]
+    def _scanned(self, table: Any, condition: str | None) -> "tuple[Scan, np.ndarray | None] | None":
+        """The passages in memory as they are now, and the ids of rows that meet a condition; None for a large index."""
+        for _ in range(_TRIES):
+            version, scan = self._loaded(table)
+            if scan is None:
+                return None
+            rows = _rows(table, condition)
+            if rows is None or version == self._version(table):
+                return scan, rows  # ids of another version would be other rows
+        return None  # it changes all the time: LanceDB is asked
+
+    def _loaded(self, table: Any) -> tuple[Any, Scan | None]:
+        if (kept := self._scan)[0] == (version := self._version(table)):
+            return kept
         with self._loading:  # of requests that come at once, one reads the vectors
             if self._scan[0] != version:
                 small = _done(table.count_rows()) <= self._most
                 wanted = table.query().select([*COLUMNS, "words", "vector"]).with_row_id()
                 self._scan = version, Scan(_done(wanted.to_arrow())) if small else None
-            return self._scan[1]
+            return self._scan
+
+    def _version(self, table: Any) -> frozenset[Path]:
+        # Each commit is a file, and names in a folder are read a hundred times faster than LanceDB tells its version.
+        return frozenset((self._tables / f"{table.name}.lance" / "_versions").iterdir())
 
     def _create(self, encoder: Encoding) -> None:
-        if self.folder.is_file() or (self.folder.is_dir() and {*self.folder.iterdir()} - {self._tables}):
+        killed = {self._tables, self.folder / ".index.json.partial"}  # what a process leaves that is killed just here
+        if self.folder.is_file() or (self.folder.is_dir() and {*self.folder.iterdir()} - killed):
             raise GenusError(f"{self.folder} is a file, or holds other files; name a new folder for the index")
-        with locked(self._tables), self._told():
+        with locked(self._tables):
             manifest = Manifest(encoder, "passages-1")
             shutil.rmtree(self._tables / f"{manifest.table}.lance", ignore_errors=True)  # of a process killed just here
             _index(self._connect().create_table(manifest.table, schema=_schema(int(encoder["width"]))), self._most)
@@ -242,7 +257,8 @@ class LanceCorpus:
             yield
         except (OSError, RuntimeError, ValueError) as error:  # what LanceDB raises: a full disk, a damaged file
             raise GenusError(
-                f"{self.folder} could not be used ({_first_line(error)}); if its files are damaged, make the index again"
+                f"{self.folder} could not be used ({_first_line(error)}); "
+                "name a folder that can be, or if its files are damaged, make the index again"
             ) from error
 
     def _sweep(self) -> None:
@@ -323,4 +339,4 @@ def _rows(table: Any, condition: str | None) -> "np.ndarray | None":
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]
+    return str(getattr(error, "strerror", None) or error).partition("\n")[0][:300]
