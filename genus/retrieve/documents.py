@@ -22,7 +22,7 @@ __all__ = ["Reading", "reading"]
 
 Reading = Iterator[tuple[float, Document | Dropped]]
 """Documents, each with the bytes of the source that have been read with it."""
-_HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6}[ \t]+(\S.*)$", re.MULTILINE)
 _MARKDOWN = (".md", ".markdown")
 
 
@@ -72,10 +72,11 @@ def _of_pieces(found: list[Piece], root: Path) -> Reading:
 
 
 def _read(piece: Piece, root: Path) -> Found:
-    """A dump is a file of a format that nothing else reads."""
-    if not is_dump(piece.name):
-        return read_piece(piece)
-    return read_dump(root if root.is_file() else root / piece.name)
+    """A dump is a file of a format that nothing else reads; a link out of the folder is told as others are."""
+    path = root if root.is_file() else root / piece.name
+    if is_dump(piece.name) and piece.reason in ("", "other format") and path.is_file():
+        return read_dump(path)
+    return read_piece(piece)
 
 
 def _extract() -> Callable[[Document], Document | Dropped]:
@@ -109,7 +110,7 @@ def _titled(item: Document | Dropped, file: str) -> Document | Dropped:
     if not title and meta.keys() >= {"president", "year"}:  # the packaged messages
         title = f"{meta['president']}, {meta['year']}"
     if not title and PurePath(file).suffix in _MARKDOWN and (heading := _HEADING.search(item.text)):
-        title = heading[1]
+        title = heading[1].rstrip(" \t").rstrip("#").rstrip(" \t")
     title = title or PurePath(file).stem
     url = meta.get("url") or (item.source if item.source.startswith(("http://", "https://")) else "")
     return replace(item, meta=meta | {"title": title, "url": url})

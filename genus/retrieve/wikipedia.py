@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from genus.core.errors import GenusError
 from genus.data.sources import Document, Dropped, Found
+from genus.data.sources.document import sound
 from genus.retrieve.balanced import balanced
 
 __all__ = ["is_dump", "plain", "read_dump"]
@@ -33,7 +34,7 @@ def read_dump(path: Path) -> Found:
     try:
         with bz2.open(path) if path.suffix.lower() == ".bz2" else path.open("rb") as file:
             yield from _articles(file)
-    except (ElementTree.ParseError, EOFError, OSError) as error:
+    except (ElementTree.ParseError, EOFError, OSError, LookupError, ValueError) as error:  # the last two: its encoding
         yield Dropped(path.name, "broken file", str(error)[:200])
 
 
@@ -102,7 +103,7 @@ class _Site:
         name = f"{self.name}-{_text(page, 'id')}"
         if len(wikitext) > _LARGEST:
             return Dropped(name, "too long", f"{len(wikitext):,} characters, at most {_LARGEST:,}")
-        text = plain(wikitext, self.unseen)
+        text = sound(plain(wikitext, self.unseen))  # &#xD800; in wikitext is half a surrogate pair
         if not text:
             return Dropped(name, "empty", f"no text in {title}")
         date = _text(page, "revision/{*}timestamp")[:10]

@@ -2,6 +2,7 @@
 
 import bz2
 import json
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -61,6 +62,16 @@ def test_titles_and_addresses_of_files(tmp_path):
     assert (items["s2"].text, items["s2"].date, items["s2"].language) == ("contents", "2020-01-01", "en")
     assert items["c.html"].text == "Short words."  # no menu, no script
     assert items["a.md"].text == "intro\n\n## My notes ##\ntext\n"
+
+
+def test_a_heading_of_many_blanks_takes_no_time(tmp_path):
+    (tmp_path / "a.md").write_text(f"# a{' ' * 4000}b #\t\n")
+    (tmp_path / "none.md").write_text("## ###\ntext")
+    began = time.monotonic()
+    items = found(tmp_path)
+    assert time.monotonic() - began < 5  # minutes for a search that tries every way to share the blanks
+    assert items["a.md"].meta["title"] == f"a{' ' * 4000}b"
+    assert items["none.md"].meta["title"] == "none"
 
 
 def test_the_packaged_collection_has_titles_and_addresses():
@@ -147,6 +158,24 @@ class TestWikipedia:
         items = found(tmp_path)
         assert items["dewiki-1"].text == "first"
         assert items["pages-articles.xml"].reason == "broken file"
+
+    def test_a_dump_behind_a_link_out_of_the_folder_is_not_read(self, tmp_path):
+        (tmp_path / "notes").mkdir()
+        (tmp_path / "pages-articles.xml").write_text(dump(("A", 0, 1, "", "secret")))
+        (tmp_path / "notes" / "x-pages-articles.xml").symlink_to(tmp_path / "pages-articles.xml")
+        assert found(tmp_path / "notes")["x-pages-articles.xml"].reason == "link out of the folder"
+        (tmp_path / "notes" / "pages-articles.xml").write_text(dump(("B", 0, 2, "", "open")))
+        assert found(tmp_path / "notes")["dewiki-2"].text == "open"
+
+    def test_half_a_surrogate_pair_is_no_end(self, tmp_path):
+        (tmp_path / "pages-articles.xml").write_text(dump(("A", 0, 1, "", "half &#xD800; of")))
+        assert found(tmp_path)["dewiki-1"].text == "half ? of"
+
+    @pytest.mark.parametrize("coding", ["shift_jis", "klingon"])
+    def test_an_encoding_that_is_not_read_is_told(self, tmp_path, coding):
+        said = dump(("A", 0, 1, "", "text"))
+        (tmp_path / "pages-articles.xml").write_text(f'<?xml version="1.0" encoding="{coding}"?>{said}')
+        assert found(tmp_path)["pages-articles.xml"].reason == "broken file"
 
     def test_entities_that_grow_without_end_are_refused(self, tmp_path):
         bomb = "".join(f'<!ENTITY e{i + 1} "{f"&e{i};" * 20}">' for i in range(9))
