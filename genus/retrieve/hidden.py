@@ -27,8 +27,9 @@ class Hidden:
         self.name = str(folder.resolve())
         self.width = model.spec.width
         self.longest = min(_TOKENS, model.spec.context)
-        files = sorted(path for path in folder.rglob("*") if path.suffix == ".safetensors" or path.name == "tokenizer.json")
-        self.sha256 = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+        home = folder if (folder / "config.json").is_file() else folder / "model"  # of a run, whose checkpoints are not it
+        files = [home / "config.json", *sorted(home.glob("*.safetensors"))]
+        self.sha256 = hashlib.sha256("".join([*map(sha256, files), self.tokenizer.sha256]).encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Of n texts the vectors (n, width), fp32, of length 1; of a text without tokens all zeros."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from genus.core.errors import GenusError
 
-__all__ = ["FORMAT", "Encoding", "Manifest", "encoder_facts"]
+__all__ = ["FORMAT", "Encoding", "Manifest", "encoder_facts", "same_encoder"]
 
 FORMAT = 2
 Encoding = Mapping[str, str | int]
@@ -40,7 +40,7 @@ class Manifest:
 
     def expect(self, encoder: Encoding | None, place: str) -> None:
         """Raises GenusError where the index was made with another encoder than this."""
-        if encoder is not None and dict(encoder) != dict(self.encoder):
+        if encoder is not None and not same_encoder(encoder, self.encoder):
             raise GenusError(
                 f"{place} was made with the encoder {_named(self.encoder)}, not with {_named(encoder)}; "
                 f"search it with its own, or make another index"
@@ -53,6 +53,11 @@ def encoder_facts(encoder: Mapping[str, Any], place: str = "the encoder") -> Enc
         case {"name": str(name), "sha256": str(digest), "width": int(width)} if 0 < width <= 32_768 and len(encoder) == 3:
             return {"name": name, "sha256": digest, "width": width}
     raise GenusError(f"{place} does not say its encoder's name, sha256 and width; make the index again with genus index")
+
+
+def same_encoder(one: Encoding, other: Encoding) -> bool:
+    """Whether both make the same vectors. The name may differ: of a model folder it is where that lies."""
+    return (one["sha256"], one["width"]) == (other["sha256"], other["width"])
 
 
 def _named(encoder: Encoding) -> str:

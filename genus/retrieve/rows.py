@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genus.core.errors import GenusError
+from genus.retrieve.manifest import same_encoder
 from genus.retrieve.passage import Passage
 from genus.retrieve.words import words
 
@@ -73,13 +74,25 @@ def passages_of(rows: "pa.Table | pa.RecordBatch") -> list[Passage]:
 
 
 def moved(source: "Corpus", target: "Corpus") -> int:
-    """Add all passages of one corpus to another, and say how many they were. Both must know the same encoder."""
-    if dict(source.encoder) != dict(target.encoder):
+    """Add all passages of one corpus to another, and say how many they were. Both must know the same encoder.
+
+    Raises GenusError, with nothing written, where the target holds others: the source may have had and deleted them.
+    """
+    if not same_encoder(source.encoder, target.encoder):
         raise GenusError(
             f"an index made with {source.encoder['name']} cannot move to one of {target.encoder['name']}; make it anew"
+        )
+    others = _ids(target)
+    if others and others - _ids(source):
+        raise GenusError(
+            "the target holds passages that the index to move does not, which would stay in it; name a new place"
         )
     count = 0
     for batch in source.arrow():
         target.add(*from_rows(batch))
         count += len(batch)
     return count
+
+
+def _ids(corpus: "Corpus") -> set[str]:
+    return {name for batch in corpus.arrow(("id",)) for name in batch.column("id").to_pylist()}
