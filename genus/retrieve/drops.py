@@ -11,13 +11,27 @@ from genus.data.sources import Dropped
 __all__ = ["Drops"]
 
 _TOLD = 3  # of each reason
-_UNREAD = ("broken file", "unreadable", "broken record")
+# What was read and is nothing, or is never read: no document that was indexed can be in it.
+_NOTHING = (
+    "bad id",
+    "empty",
+    "hidden",
+    "id again",
+    "link out of the folder",
+    "link to a folder",
+    "no text in the page",
+    "not a page",
+    "other format",
+)
 
 
 class Drops:
     """`unread` is the id of the first that may hide documents which are still there, or ""."""
 
     def __init__(self, path: Path | None) -> None:
+        """Raises GenusError where `path` cannot be written."""
+        if path:
+            write_text(path, "")  # found now, not after hours
         self.path, self.unread = path, ""
         self.counts: Counter[str] = Counter()
         self.first: dict[str, list[Dropped]] = {}
@@ -34,7 +48,7 @@ class Drops:
         first = self.first.setdefault(dropped.reason, [])
         if len(first) < _TOLD:
             first.append(dropped)
-        if dropped.reason in _UNREAD:
+        if dropped.reason not in _NOTHING:
             self.unread = self.unread or dropped.id
         if self.path:
             self.lines.append(json.dumps({"id": dropped.id, "reason": dropped.reason, "detail": dropped.detail}))

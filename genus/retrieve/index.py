@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from genus.core.errors import GenusError
 from genus.core.files import locked
 from genus.core.progress import Update, progress, say
-from genus.data.sources import Document, Dropped
-from genus.retrieve.chunk import passages
+from genus.data.sources import Dropped
+from genus.retrieve.chunk import cut
 from genus.retrieve.corpus import Corpus
 from genus.retrieve.documents import Reading, reading
 from genus.retrieve.drops import Drops
@@ -71,8 +71,8 @@ def make_index(source: str, recipe: Index) -> Told:
     corpus = open_corpus(recipe.out, facts)
     with _alone(recipe.out), progress("indexing", total) as update:
         run = _Run(corpus, encoder, drops, update)
-        for done, item in begun:
-            run.take(item, done)
+        for done, mine in begun:
+            run.take(mine, done)
         run.write()
         run.tell(total)
         gone = [name for name in run.known if name not in run.seen]
@@ -87,13 +87,14 @@ def make_index(source: str, recipe: Index) -> Told:
 def delete_documents(place: str, names: Sequence[str]) -> int:
     """Take documents out of an index, off the disk too, and give the number of their passages.
 
-    Raises GenusError, with nothing changed, where one of them is not there.
+    Raises GenusError, with nothing taken out, where one of them is not there.
     """
     corpus = open_corpus(place)
     first = {name: f"{name}:1" for name in names}
     there = corpus.known(list(first.values()))
     for name, passage in first.items():
         if passage not in there:
+            corpus.compact()  # a run killed after it took the document out left its text on the disk
             raise GenusError(f"{place} has no document {name!a}; the ids that genus search shows are DOCUMENT:NUMBER")
     count = corpus.delete(names)
     corpus.compact()
@@ -115,30 +116,26 @@ class _Run:
         self.read = self.settled = 0.0  # bytes of the source, and those of them that no longer wait
         self.began = time.monotonic()
 
-    def take(self, item: Document | Dropped, done: float) -> None:
+    def take(self, mine: list[Passage] | Dropped, done: float) -> None:
         """A document that is new or has changed waits to be written; what waits is written when it is enough."""
         self.read = done
-        if isinstance(item, Document):
-            try:
-                mine = list(passages(item))
-            except GenusError as error:
-                item = Dropped(item.id, "bad id", str(error))
-        if isinstance(item, Dropped):
-            self.drops.add(item)
+        if isinstance(mine, Dropped):
+            self.drops.add(mine)
             return
-        digest, before = sum(map(_digest, map(_facts, mine))), self.known.get(item.id)
-        if item.id in self.seen:
-            if self.seen[item.id] != digest:
-                self.drops.add(Dropped(item.id, "id again", "another document of the source has it; give each its own"))
+        name = mine[0].document
+        digest, before = sum(map(_digest, map(_facts, mine))), self.known.get(name)
+        if name in self.seen:
+            if self.seen[name] != digest:
+                self.drops.add(Dropped(name, "id again", "another document of the source has it; give each its own"))
             return
-        self.seen[item.id] = digest
+        self.seen[name] = digest
         if before == _Known(len(mine), digest):
             self.counts["unchanged"] += 1
             self.settled = self.settled if self.waiting else done
             return
         self.counts["new" if before is None else "changed"] += 1
         if before is not None and before.passages > len(mine):
-            self.shrunk.append(item.id)
+            self.shrunk.append(name)
         elif before is not None:
             self.changed += [passage.id for passage in mine]
         self.waiting += mine
@@ -237,11 +234,12 @@ def _check_apart(source: str, out: str) -> None:
         raise GenusError(f"the index {out} and its source {source} lie in each other; name an --out elsewhere")
 
 
-def _from_first_document(source: str, found: Reading, drops: Drops) -> Iterator[tuple[float, Document | Dropped]]:
-    """The same from the first document on, so that nothing is made of a source that has none."""
-    for done, item in found:
-        if isinstance(item, Document):
-            return chain([(done, item)], found)
-        drops.add(item)
+def _from_first_document(source: str, found: Reading, drops: Drops) -> Iterator[tuple[float, list[Passage] | Dropped]]:
+    """The same as passages, from the first document on, so that nothing is made of a source that has none."""
+    pieces = ((done, cut(item)) for done, item in found)
+    for done, mine in pieces:
+        if not isinstance(mine, Dropped):
+            return chain([(done, mine)], pieces)
+        drops.add(mine)
     drops.tell()
     raise GenusError(f"{source} holds no text that can be used; give it .txt, .md, .html, .jsonl or .parquet files in UTF-8")

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from genus.core.errors import GenusError
-from genus.data.sources import Document
-from genus.retrieve.chunk import passages
+from genus.data.sources import Dropped
+from genus.retrieve.chunk import cut
 from genus.retrieve.documents import reading
 from genus.retrieve.encoder import Encoder
 from genus.retrieve.encoding import encoder_of, open_encoder, read_by_encoder
@@ -39,7 +39,7 @@ _OF_A_DOCUMENT = 400  # bytes that `genus index` holds of each while it runs: by
 
 
 class Sample(NamedTuple):
-    """What was measured of `passages` passages, as means in bytes and seconds."""
+    """What was measured of `passages` passages, as means in bytes and seconds; disk is without a quantised index."""
 
     passages: int
     documents: int
@@ -97,7 +97,7 @@ def sampled(place: str, encoder: str = "minilm") -> Sample:
 def needs(sample: Sample, count: float, machines: int = 1, price: float | None = None) -> Needs:
     """What `count` passages like the sample's take; `price` is that of a machine as this one for an hour."""
     large = count > SCANNED
-    codes = sample.width + 8 if large else 0.0  # of IVF_SQ: a byte for each number, and the row
+    codes = _codes(count, sample.width)
     disk = count * (sample.disk + codes)
     words = sample.words + sample.growth * max(0.0, count - sample.passages)
     asked = min(sample.passages, _READ)
@@ -124,9 +124,14 @@ def needs(sample: Sample, count: float, machines: int = 1, price: float | None =
     )
 
 
-def _passages_of(place: str) -> itertools.chain[Passage]:
-    documents = (item for _, item in reading(place)[1] if isinstance(item, Document))
-    return itertools.chain.from_iterable(map(passages, documents))
+def _passages_of(place: str) -> Iterator[Passage]:
+    """Of the documents that `genus index` takes."""
+    seen: set[str] = set()
+    for _, item in reading(place)[1]:
+        mine = cut(item)
+        if not isinstance(mine, Dropped) and mine[0].document not in seen:
+            seen.add(mine[0].document)
+            yield from mine
 
 
 @contextlib.contextmanager
@@ -159,13 +164,14 @@ def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
         count += len(batch)
     files = [path for path in corpus.folder.rglob("*") if path.is_file()]
     of_words = sum(path.stat().st_size for path in files if "_indices" in path.parts)
+    codes = _codes(count, encoder.width)
     return Sample(
         passages=count,
         documents=len(documents),
         width=encoder.width,
         text=text / count,
-        disk=sum(path.stat().st_size for path in files) / count,
-        words_disk=of_words / count,
+        disk=sum(path.stat().st_size for path in files) / count - codes,
+        words_disk=of_words / count - codes,
         rate=_rate(corpus.get(first[:_ENCODED]), encoder),
         words=words,
         growth=growth,
@@ -175,6 +181,11 @@ def _measured(corpus: LanceCorpus, encoder: Encoder) -> Sample:
         encode=encode,
         scanned=_scanned(corpus.get(first), encoder.width),
     )
+
+
+def _codes(count: float, width: int) -> float:
+    """Bytes of a vector in IVF_SQ, which indexes of many have: one for each number, and the row."""
+    return width + 8 if count > SCANNED else 0.0
 
 
 def _asking(corpus: LanceCorpus, questions: list[str]) -> float:

