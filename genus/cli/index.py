@@ -1,6 +1,7 @@
 """`genus index`"""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -53,6 +54,8 @@ def index(
         raise GenusError("nothing is to be done; name a folder to index, or a document to --delete, or queries to --bench")
     if source and delete:
         raise GenusError(f"--delete and {source} are given; take the document out of the source first, then delete it alone")
+    if bench < 0:
+        raise GenusError(f"--bench {bench} is no number of queries; give one above 0, such as 200")
     done: dict[str, object] = {}
     if move:
         done["moved"] = _move(move, config.out)
@@ -70,7 +73,7 @@ def _move(place: str, out: str) -> int:
     from genus.retrieve.opening import open_corpus
     from genus.retrieve.rows import moved
 
-    if place.rstrip("/") == out.rstrip("/"):
+    if _resolved(place) == _resolved(out):
         raise GenusError(f"{place} is to move to itself; name another --out")
     source = open_corpus(place)
     target = open_corpus(out, source.encoder)
@@ -80,10 +83,15 @@ def _move(place: str, out: str) -> int:
     return count
 
 
+def _resolved(place: str) -> str:
+    return place.rstrip("/") if "://" in place else str(Path(place).resolve())
+
+
 def _delete(place: str, documents: tuple[str, ...]) -> int:
+    from genus.data.sources.document import sound
     from genus.retrieve.index import delete_documents
 
-    count = delete_documents(place, documents)
+    count = delete_documents(place, [sound(name) for name in documents])  # an argument need not be UTF-8
     disk = "Milvus frees its disk when it next collects garbage" if "://" in place else "from the disk too"
     say(f"{place}: {count:,} passages of {len(documents):,} documents are gone, {disk}")
     return count
@@ -106,8 +114,6 @@ def _bench(place: str, count: int, quiet: bool) -> list[dict[str, object]]:
     from genus.retrieve.search import open_search
     from genus.retrieve.timing import timed
 
-    if count < 1:
-        raise GenusError(f"--bench {count} is no number of queries; give one above 0, such as 200")
     found = timed(open_search(place), count)
     if not quiet:
         rows = [(each.by, f"{each.p50:.1f}", f"{each.p95:.1f}") for each in found]

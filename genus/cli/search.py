@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-import sys
 import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from genus.cli.input import read_input
 from genus.core.errors import GenusError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def search(
     ```sh
     genus search runs/sotu/index "Why was the bank not chartered again?"
     genus search runs/sotu/index "war with Mexico" --by words --where "date>=1845 and date<=1849-12-31"
-    genus search runs/mine/index "how to begin" --where language=en,de --where "not source=drafts/a.md" --json
+    genus search runs/mine/index "how to begin" --where language=en,de --where "not document=drafts/a.md" --json
     ```
 
     Parameters
@@ -45,7 +46,7 @@ def search(
     query
         What is looked for; - reads it from standard input.
     by
-        words (BM25), meaning (vectors), or both, whose ranks are fused.
+        words (BM25), meaning (vectors), or both, whose scores are scaled and added.
     count
         Passages to show.
     where
@@ -54,14 +55,15 @@ def search(
     json_
         Print a line of JSON for each passage.
     """
+    from genus.data.sources.document import sound
     from genus.retrieve.search import open_search
 
-    asked = sys.stdin.read() if query == "-" else query
+    asked = sound(read_input() if query == "-" else query)  # an argument need not be UTF-8
     if not asked.strip():
         raise GenusError("the query is empty; write what you look for")
     if not 0 < count <= _MOST:
         raise GenusError(f"--count {count} is not from 1 to {_MOST}; correct it")
-    conditions = _conditions(where)
+    conditions = _conditions(map(sound, where))
     hits = open_search(index).find(asked, count, by, conditions)
     if json_:
         print("".join(f"{json.dumps({'score': hit.score, **dataclasses.asdict(hit.passage)})}\n" for hit in hits), end="")
@@ -69,7 +71,7 @@ def search(
     print("\n\n".join(_shown(number, hit) for number, hit in enumerate(hits, 1)) or "nothing was found")
 
 
-def _conditions(where: tuple[str, ...]) -> "Filter | None":
+def _conditions(where: Iterable[str]) -> "Filter | None":
     from genus.retrieve.filters import All
     from genus.retrieve.where import read_where
 

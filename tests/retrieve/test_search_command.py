@@ -1,7 +1,10 @@
 """genus index and genus search as a user meets them: what is printed, and what is refused."""
 
+import io
 import json
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +115,14 @@ def test_queries_are_data_whatever_they_hold(genus, place):
         assert genus("search", place, query, "--json")[0] == 0
 
 
+def test_letters_that_are_no_utf8_are_data(genus, place, monkeypatch):
+    assert genus("search", place, "milk \udcff", "--by", "words")[0] == 0
+    assert genus("search", place, "milk", "--where", "title='\udcff'") == (0, "nothing was found\n", "")
+    assert "has no document '?'" in genus("index", "--out", place, "--delete", "\udcff")[2]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"milk \xff"), "utf-8"))
+    assert "standard input is not UTF-8" in genus("search", place, "-")[2]
+
+
 def test_a_bench_times_the_three_ways(genus, place):
     code, out, _ = genus("index", "--out", place, "--bench", "5")
     assert code == 0
@@ -144,4 +155,20 @@ def test_a_line_that_would_add_what_it_deletes_is_refused(genus, place, tmp_path
 
 def test_nothing_to_do_is_told(genus, place):
     assert "nothing is to be done" in genus("index", "--out", place)[2]
-    assert "--bench -1 is no number of queries" in genus("index", "--out", place, "--bench", "-1")[2]
+
+
+def test_what_cannot_be_done_is_told_before_anything_is(genus, tmp_path):
+    (tmp_path / "a.txt").write_text("some words")
+    (tmp_path / "below").mkdir()
+    place = tmp_path.with_name(f"{tmp_path.name}-index")
+    line = ("index", str(tmp_path), "--out", str(place))
+    assert "--bench -1 is no number of queries" in genus(*line, "--bench", "-1")[2]
+    code, _, err = genus(*line, "--dropped", str(tmp_path / "below"))
+    assert (code, "below could not be written" in err) == (1, True)
+    assert not place.exists()
+
+
+def test_an_index_does_not_move_to_itself_by_another_name(genus, place):
+    folder = Path(place)
+    code, _, err = genus("index", "--move", place, "--out", f"{folder.parent}/./{folder.name}/")
+    assert (code, "is to move to itself" in err) == (1, True)
