@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from genus.core.errors import GenusError
 from genus.retrieve.filters import MILVUS, Filter, among, written
@@ -76,7 +76,7 @@ class MilvusCorpus:
         Documents `whole` are taken out before: a Milvus does not do both at once.
         """
         checked(passages, vectors, int(self.encoder["width"]))
-        rows = to_rows(passages, vectors)
+        rows = _rows(passages, vectors)
         if whole:
             self.delete(whole)
         with self._told():
@@ -181,7 +181,7 @@ class MilvusCorpus:
         made = self._client.create_schema()
         _fields(made, int(encoder["width"]))
         index = self._client.prepare_index_params()
-        kind = "FLAT" if self.place.endswith(".db") else "IVF_FLAT"  # a file is for what is small, and compared whole
+        kind = "FLAT" if _local(self.place) else "IVF_FLAT"  # a file is for what is small, and compared whole
         index.add_index("vector", index_type=kind, metric_type="IP", params=_nested({"nlist": _LISTS}))
         counting = _nested({"bm25_k1": 1.2, "bm25_b": 0.75})
         index.add_index("counted", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=counting)
@@ -208,7 +208,7 @@ class MilvusCorpus:
     def _sweep(self) -> None:
         """Drop collections of ours that a process left when it was killed while it wrote, or dropped, one."""
         names = set(self._client.list_collections())
-        if self.place.endswith(".db"):
+        if _local(self.place):
             names |= {path.name for path in Path(self.place, "collections").iterdir()}
         for table in names - {self._manifest.table}:
             index, _, number = table.rpartition("_")
@@ -219,7 +219,7 @@ class MilvusCorpus:
     def _drop(self, table: str) -> None:
         if self._client.has_collection(table):
             self._client.drop_collection(table)
-        if self.place.endswith(".db"):  # milvus-lite does not know one again whose making or dropping was cut off
+        if _local(self.place):  # milvus-lite does not know one again whose making or dropping was cut off
             shutil.rmtree(Path(self.place, "collections", table), ignore_errors=True)
 
     def _said(self, table: str) -> dict[str, str]:
@@ -231,7 +231,7 @@ class MilvusCorpus:
         old = self._manifest.table
         new = self._create(self.encoder, int(old.rpartition("_")[2]) + 1)
         for batch in self.arrow():
-            self._upsert(new, to_rows(*from_rows(batch)))
+            self._upsert(new, _rows(*from_rows(batch)))
         self._client.flush(new)
         self._client.alter_alias(new, self.name)
         self._drop(old)
@@ -254,8 +254,7 @@ def _fields(made: Any, width: int) -> None:
         if name in ("number", "start", "end"):
             made.add_field(name, DataType.INT64)
         else:
-            longest = _LENGTHS.get(name, _LONGEST)
-            made.add_field(name, DataType.VARCHAR, is_primary=name == "id", max_length=longest)
+            made.add_field(name, DataType.VARCHAR, is_primary=name == "id", max_length=_LENGTHS.get(name, _LONGEST))
     made.add_field(
         "words", DataType.VARCHAR, max_length=_LONGEST, enable_analyzer=True, analyzer_params={"tokenizer": "standard"}
     )
@@ -270,37 +269,73 @@ def _nested(params: dict[str, float]) -> dict[str, Any]:
     return {"params": json.dumps(params)}
 
 
+def _rows(passages: Sequence[Passage], vectors: "np.ndarray") -> "pa.Table":
+    """As `to_rows` gives them, with "words" cut at a blank to what a Milvus takes: one letter may fold to eighteen."""
+    import pyarrow as pa
+
+    rows = to_rows(passages, vectors)
+    for passage in passages:
+        for name in COLUMNS:
+            most = _LENGTHS.get(name, _LONGEST)
+            if len(str(getattr(passage, name)).encode()) > most:
+                raise GenusError(
+                    f"the {name} of the passage {passage.id[:60]!a} is longer than the {most:,} bytes that a Milvus takes; "
+                    "shorten it, or keep the index in a folder"
+                )
+    cut = pa.array([_cut(each) for each in rows["words"].to_pylist()], pa.string())
+    place = rows.schema.get_field_index("words")
+    return rows.set_column(place, rows.schema.field(place), cut)
+
+
+def _cut(words: str) -> str:
+    said = words.encode()
+    return words if len(said) <= _LONGEST else said[: _LONGEST + 1].rpartition(b" ")[0].decode()
+
+
 def _connected(place: str, create: bool) -> Any:
     try:
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
     except ImportError:
         raise GenusError("an index in a Milvus needs its client; run: pip install 'genus[milvus]'") from None
-    for name in (
-        "pymilvus",
-        "grpc",
-    ):  # they log each error with a traceback, and what milvus-lite does not do; we tell errors
+    for name in ("pymilvus", "milvus_lite", "grpc"):
+        # they log each error with a traceback, and what milvus-lite does not do; we tell errors
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if place.endswith(".db"):
-        if not create and not Path(place).is_dir():
-            raise GenusError(f"{place} is no index of Genus; make one with genus index")
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
+    local = _local(place)
+    if local:
+        _check_folder(place, create)
     try:
-        return MilvusClient(place if place.endswith(".db") else _address(place), timeout=_SECONDS)
-    except MilvusException as error:
-        raise GenusError(
-            f"{_shown(place)} is not reached ({_first_line(error)}); start that Milvus, or name another"
-        ) from error
+        return MilvusClient(place if local else _address(place), timeout=_SECONDS)
+    except (MilvusException, ValueError) as error:
+        step = "end the process that may have it open" if local else "start that Milvus"
+        raise GenusError(f"{_shown(place)} is not reached ({_first_line(error)}); {step}, or name another") from error
+
+
+def _check_folder(place: str, create: bool) -> None:
+    """Of milvus-lite, which does not tell what is wrong with it."""
+    path = Path(place)
+    try:
+        if path.is_file():
+            raise GenusError(f"{place} is a file, and milvus-lite keeps an index in a folder; name another")
+        if not create and not path.is_dir():
+            raise GenusError(f"{place} is no index of Genus; make one with genus index")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GenusError(f"{place} could not be used ({error.strerror}); name another place") from None
+
+
+def _local(place: str) -> bool:
+    return place.endswith(".db") and "://" not in place
 
 
 def _address(place: str) -> str:
-    parts = urlsplit(place)
+    parts = _parts(place)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def _name(place: str) -> str:
     """The collection of a URL's path; in a file there is one."""
-    name = "passages" if place.endswith(".db") else urlsplit(place).path.strip("/")
+    name = "passages" if _local(place) else _parts(place).path.strip("/")
     if not name.isidentifier() or not name.isascii() or len(name) > 200:
         raise GenusError(f"{_shown(place)} does not name its collection in letters and digits: http://HOST:PORT/COLLECTION")
     return name
@@ -308,9 +343,21 @@ def _name(place: str) -> str:
 
 def _shown(place: str) -> str:
     """The place without the password that may be in it."""
-    return (
-        place if place.endswith(".db") else place.replace(urlsplit(place).netloc, urlsplit(place).netloc.rpartition("@")[2])
-    )
+    if _local(place):
+        return place
+    whole = _parts(place).netloc
+    return place.replace(whole, whole.rpartition("@")[2])
+
+
+def _parts(place: str) -> SplitResult:
+    try:
+        parts = urlsplit(place)
+        _ = parts.port
+    except ValueError:  # what it says may hold a password
+        raise GenusError(
+            "the host or port of the index's URL cannot be read; write it as http://HOST:PORT/COLLECTION"
+        ) from None
+    return parts
 
 
 def _passage(row: dict[str, Any]) -> Passage:

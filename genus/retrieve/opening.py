@@ -17,7 +17,7 @@ def open_corpus(place: str, create: Encoding | None = None) -> Corpus:
     """
     if not place.strip() or "\0" in place:
         raise GenusError(f"{place!a} is no place for an index; name a folder or a URL")
-    if place.startswith(("http://", "https://")) or place.endswith(".db"):
+    if place.startswith(("http://", "https://")) or ("://" not in place and place.endswith(".db")):
         from genus.retrieve.milvus import MilvusCorpus
 
         return MilvusCorpus(place, create)
