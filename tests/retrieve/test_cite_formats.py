@@ -173,6 +173,86 @@ def test_html():
     assert written.problems == ["note #gone is cited but not there"]
 
 
+SHORT = "<p>The tower is tall{}. The river is long.</p><ol><li id=n1>See https://a.org<li id=nä>See https://b.org</ol>"
+RIVER = "The river is long."
+
+
+@pytest.mark.parametrize(
+    "cited",
+    [
+        ".[<a href='#n1'>1</a>]",
+        ".<sup>[<a href='#n1'>1</a>]</sup>",
+        ". <span>[</span><a href='#n1'>1</a><span> ]</span>",
+        ".(<a href='https://a.org'>1</a>)",
+        " [<a href='#n1'>1</a>, <a href='#n1'>2</a>]",
+        " [<a href='#n1'>1</a>–<a href='#n1'>3</a>]",
+    ],
+)
+def test_the_brackets_of_a_note_are_no_text(cited):
+    page = (
+        SHORT.format(cited)
+        if cited.startswith(" ")
+        else SHORT.replace("{}.", cited.replace(".", "{}.", 1)).replace("{}", "")
+    )
+    assert found(read_html(page, "T")) == {"The tower is tall.": ["https://a.org"]}
+    assert RIVER in read_html(page, "T").text
+
+
+def test_other_brackets_are_text():
+    written = read_html(SHORT.format(" (300 m, see <a href='#n1'>[1]</a>) by f() [ ]"), "T")
+    assert found(written) == {"The tower is tall (300 m, see ) by f() [ ].": ["https://a.org"]}
+
+
+def test_brackets_around_links_of_markdown_are_no_text():
+    text = "The tower is tall.[[1](https://a.org)] The river is long ([^1], [^gone]). The bridge [is wide](https://c.org)."
+    assert found(read_markdown(f"{text}\n\n[^1]: https://b.org\n")) == {
+        "The tower is tall.": ["https://a.org"],
+        "The river is long.": ["https://b.org"],
+        "The bridge is wide.": ["https://c.org"],
+    }
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "<section id=S2><p>{}</p></section>",
+        "<div id=S2><h2>2. Methods</h2><p>{}</p></div>",
+        "<div id=S2><p>{}</p><p>" + "It goes on and on. " * 200 + "</p></div>",
+        "<figure id=S2><figcaption>{}</figcaption></figure>",
+        "<table id=S2><tr><td>{}</td></tr></table>",
+    ],
+)
+def test_a_number_that_leads_to_more_than_a_note_is_text(place):
+    text = "<p>As Section <a href='#S2'>2</a> says, <a href='https://a.org'>it is tall</a>.</p>"
+    written = read_html(text + place.format("It was built by <a href='https://b.org'>another</a> man."), "T")
+    assert found(written) == {
+        "As Section 2 says, it is tall.": ["https://a.org"],
+        "It was built by another man.": ["https://b.org"],
+    }
+    assert not written.problems
+
+
+def test_long_styles_make_no_note_long():
+    page = SHORT.format("<sup><a href='#n1'>1</a></sup>").replace("See", f"<style>{'a {b: c} ' * 500}</style>See", 1)
+    assert found(read_html(page, "T")) == {"The tower is tall.": ["https://a.org"]}
+
+
+@pytest.mark.parametrize("canonical", ["", "<link rel=canonical href='https://www.wiki.org/Tower'>"])
+@pytest.mark.parametrize("base", ["https://wiki.org/Tower", "Tower.html", ""])
+def test_a_page_that_a_browser_saved_has_its_notes(canonical, base):
+    notes = "".join(f"<sup><a href='{base}#{place}'>[1]</a></sup>" for place in ("n1", "n%C3%A4"))
+    page = SHORT.format(f"<span id=back></span>{notes}").replace("See", f"<a href='{base}#back'>^</a> See")
+    written = read_html(f"<html><head>{canonical}</head><body>{page}</body></html>", "T")
+    assert found(written) == {"The tower is tall.": ["https://a.org", "https://b.org"]}
+    assert not written.problems
+
+
+def test_a_place_in_another_page_is_another_source():
+    head = "<html><head><link rel=canonical href='https://wiki.org/Tower'></head><body>"
+    page = SHORT.format("<sup><a href='https://other.org/x#n1'>[1]</a></sup>")
+    assert found(read_html(head + page, "T"))["The tower is tall."] == ["https://other.org/x#n1"]
+
+
 @pytest.mark.parametrize("name", ["a.md", "a.wikitext", "a.html"])
 @pytest.mark.parametrize(
     "text",
@@ -218,6 +298,26 @@ def test_reading_takes_no_time_in_the_square_of_the_citations(tmp_path, name):
         assert len(claims) == count
         assert claims[-1].references[0].url == f"https://x.org/{count - 1}"
     assert took[1] < 130 * took[0]  # 16 times as many; their square would be 256
+
+
+@pytest.mark.parametrize(("name", "piece"), [("a.md", "`a` "), ("a.html", "<b>a</b> "), ("a.wikitext", "&amp; ")])
+def test_a_long_paragraph_is_not_copied_at_each_piece(tmp_path, name, piece):
+    if name == "a.wikitext":
+        pytest.importorskip("mwparserfromhell", reason="needs the extra wikipedia")
+    took = []
+    for between in ("\n\n<p>" if name == "a.html" else "\n\n", ""):  # the pieces in a paragraph of their own, or not
+        (tmp_path / name).write_text("aб " * 1_000_000 + between + piece * 20_000, "utf-8")
+        began = time.process_time()
+        assert len(read_cited(tmp_path / name, None).text) > 3_000_000
+        took.append(time.process_time() - began)
+    assert took[1] < 2 * took[0] + 0.5
+
+
+def test_places_within_places_are_not_each_read_whole():
+    cited = "".join(f"It is so tall. <a href='#n{n}'>{n}</a>" for n in range(150))
+    began = time.process_time()
+    read_html(f"<p>{cited}</p>{''.join(f'<div id=n{n}>' for n in range(150))}{'<i></i>' * 10_000}", "T")
+    assert time.process_time() - began < 6  # 150 x 10,000 elements: 10 s and more
 
 
 def heavy(count: int) -> dict[str, str]:

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from genus.core.errors import GenusError
 from genus.data.steps.extract import Extract
-from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
+from genus.retrieve.cite.claims import Reference, Written, first_of, reference_of
+from genus.retrieve.cite.draft import Draft
 
 if TYPE_CHECKING:
     from resiliparse.parse.html import ElementNode
@@ -22,6 +23,8 @@ _SKIPPED = frozenset(
     """audio button canvas footer form head iframe math nav noscript object script select style svg template textarea
     video""".split()  # noqa: SIM905
 )
+_LARGE = frozenset("article body figure h1 h2 h3 h4 h5 h6 main section table".split())  # noqa: SIM905
+_LONGEST = 2000  # characters and tags of a note
 _FURNITURE = frozenset({"mw-editsection", "mw-cite-backlink", "navbox"})
 _NUMBER = re.compile(r"\s*[\[(]?\s*(\d{1,4}|[a-z]{1,2}|[*†‡§]|(?:note|nb) \d{1,4})\s*[\])]?\s*", re.IGNORECASE)
 _LINK = re.compile(r"\s*https?://\S", re.IGNORECASE)
@@ -43,7 +46,7 @@ def read_html(text: str, title: str) -> Written:
     page.read(tree.body)
     heading = tree.body.query_selector("h1")
     title = " ".join((_words(heading) if heading else "").split()) or " ".join((tree.title or "").split()) or title
-    return Written(title, [block for block in page.blocks if block.text.strip()], list(page.problems))
+    return Written(title, [block for draft in page.drafts if (block := draft.block()).text.strip()], list(page.problems))
 
 
 def _own_site(head: "ElementNode | None") -> str:
@@ -60,10 +63,10 @@ def _host(url: str) -> str:
 
 
 class _Page:
-    """What has been read of a page: its blocks, and the places that notes lead to."""
+    """What has been read of a page: its drafts, and the places that notes lead to."""
 
     def __init__(self, body: "ElementNode", site: str) -> None:
-        self.blocks = [Block()]
+        self.drafts = [Draft()]
         self.problems: dict[str, None] = {}
         self.site = site
         self.places: dict[str, ElementNode] = {}
@@ -77,53 +80,68 @@ class _Page:
         self.notes: dict[str, tuple[Reference, ...]] = {}
 
     def read(self, body: "ElementNode") -> None:
-        """Fill the blocks. What a note led to before is a note, and no text of the page's own."""
-        opened: list[tuple[int, int]] = []  # where links began: block and character
+        """Fill the drafts. What a note led to before is a note, and no text of the page's own."""
+        opened: list[tuple[Draft, int]] = []  # where links began
         for node, entering in _walk(body, self._skips):
             if isinstance(node, str):
-                self.blocks[-1].text += node
+                self.drafts[-1].pieces.append(node)
             elif node.tag == "br":
-                self.blocks[-1].text += " " if entering else ""
+                self.drafts[-1].pieces += [" "] if entering else []
             elif node.tag in _BREAKS:
-                self.blocks += [Block()] if self.blocks[-1].text.strip() else []
+                self.drafts.append(Draft())
             elif node.tag == "a" and entering:
-                opened.append((len(self.blocks), len(self.blocks[-1].text)))
+                opened.append((self.drafts[-1], len(self.drafts[-1].pieces)))
             elif node.tag == "a" and opened:
-                blocks, start = opened.pop()
-                self._link(node, start if blocks == len(self.blocks) else 0)
+                draft, start = opened.pop()
+                self._link(node, start if draft is self.drafts[-1] else 0)
 
     def _skips(self, node: "ElementNode") -> bool:
-        return _hidden(node) or (node.getattr("id") or "") in self.notes
+        return _hidden(node) or bool(self.notes.get(node.getattr("id") or ""))
 
     def _link(self, node: "ElementNode", start: int) -> None:
-        """A link that ends here; a note's number is taken out of the text, with the brackets it stands in."""
-        block = self.blocks[-1]
-        words, href = block.text[start:], (node.getattr("href") or "").strip()
-        place = href[1:] if href.startswith("#") else ""
+        """A link that ends here; a note's number is taken out of the text, that of a section or a figure is not."""
+        draft = self.drafts[-1]
+        words, href = draft.words(start), (node.getattr("href") or "").strip()
         in_sup = node.parent is not None and node.parent.tag == "sup"
-        if place and _NUMBER.fullmatch(words) and (in_sup or any(map(str.isdigit, words))):
-            block.text = block.text[:start]
-            if place not in self.places:
-                self.problems[f"note #{place} is cited but not there"] = None
-            else:
-                if place not in self.notes:
-                    self.notes[place] = first_of(self._sources(self.places[place]), f"note #{place}", self.problems)
-                block.marks.append(Mark(start, start, self.notes[place]))
+        digits = any(map(str.isdigit, words))
+        number = _NUMBER.fullmatch(words)
+        if number and (in_sup or digits) and (place := self._place(href)):
+            references = self._note(place)
+            if references or in_sup or place not in self.places:
+                draft.note(start, references)
         elif _LINK.match(href) and _host(href) != self.site:
-            if any(map(str.isdigit, words)) and _NUMBER.fullmatch(words):
-                block.text = block.text[:start]
             reference = Reference(href, tuple(filter(None, [node.getattr("title") or ""])), " ".join(words.split()))
-            block.marks.append(Mark(start, len(block.text), (reference,)))
+            if number and digits:
+                draft.note(start, (reference,))
+            else:
+                draft.link(start, (reference,))
+
+    def _place(self, href: str) -> str:
+        """The place in this page that a link leads to, if to any. Where a browser saved the page, links to it are whole."""
+        base, _, place = href.partition("#")
+        place = place if place in self.places else unquote(place)
+        here = not base or (place in self.places and (not self.site or _host(base) in ("", self.site)))
+        return place if here else ""
+
+    def _note(self, place: str) -> tuple[Reference, ...]:
+        """What a note names; nothing where the place is no note."""
+        if place not in self.places:
+            self.problems[f"note #{place} is cited but not there"] = None
+            return ()
+        if place not in self.notes:
+            node = self.places[place]
+            self.notes[place] = first_of(self._sources(node), f"note #{place}", self.problems) if _brief(node) else ()
+        return self.notes[place]
 
     def _sources(self, note: "ElementNode", hops: int = 1) -> tuple[Reference, ...]:
         """What a note names; one that only names a place in a list of books, that book."""
         links, further = [], ""
         for link in note.get_elements_by_tag_name("a"):
             href = (link.getattr("href") or "").strip()
-            if _LINK.match(href) and _host(href) != self.site:
+            if place := self._place(href):
+                further = place if place.startswith("CITEREF") and place in self.places else further
+            elif _LINK.match(href) and _host(href) != self.site:
                 links.append((href, " ".join(_words(link).split())))
-            elif href.startswith("#CITEREF") and href[1:] in self.places:
-                further = href[1:]
         if further and not links and hops:
             return self._sources(self.places[further], hops - 1)
         words = " ".join(_words(note).split()).strip("^↑↩ ")
@@ -132,6 +150,16 @@ class _Page:
         ):  # the archive's copy, the publisher, the ISBN: the first names it
             links = links[:1]
         return reference_of(words, links)
+
+
+def _brief(place: "ElementNode") -> bool:
+    """Whether it may be a note: it has few words, and no heading, table or figure."""
+    length = 0
+    for node, _ in _walk(place, _hidden):
+        length += len(node) if isinstance(node, str) else 1
+        if length > _LONGEST or (not isinstance(node, str) and node.tag in _LARGE):
+            return False
+    return True
 
 
 def _words(node: "ElementNode") -> str:

@@ -2,8 +2,9 @@
 
 import re
 
-from genus.retrieve.cite.address import ended
-from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
+from genus.retrieve.cite.address import address, ended
+from genus.retrieve.cite.claims import Block, Reference, Written, first_of, reference_of
+from genus.retrieve.cite.draft import Draft
 
 __all__ = ["read_markdown"]
 
@@ -92,43 +93,43 @@ def _sources(children: list) -> tuple[Reference, ...]:
 
 def _block(children: list, sources: dict[str, tuple[Reference, ...]], problems: dict[str, None]) -> Block:
     """The plain text of a paragraph, and its marks."""
-    block = Block()
+    draft = Draft()
     url = title = ""
     start = 0
     for token in children:
         if token.type == "link_open":
-            url, title, start = str(token.attrGet("href") or ""), str(token.attrGet("title") or ""), len(block.text)
+            url, title, start = str(token.attrGet("href") or ""), str(token.attrGet("title") or ""), len(draft.pieces)
         elif token.type == "link_close":
-            words = block.text[start:]
-            if _NUMBER.fullmatch(words) or words == url:
-                block.text = block.text[:start]
-            if _LINK.match(url):
-                reference = Reference(url, (title,) if title else (), words)
-                block.marks.append(Mark(start, len(block.text), (reference,)))
+            words = draft.words(start)
+            references = (Reference(url, (title,) if title else (), words),) if _LINK.match(url) else ()
+            if _NUMBER.fullmatch(words) or (_LINK.match(words) and address(words) == address(url)):
+                draft.note(start, references)
+            elif references:
+                draft.link(start, references)
             url = ""
         elif token.type in ("softbreak", "hardbreak"):
-            block.text += " "
+            draft.pieces.append(" ")
         elif token.type == "code_inline" or (token.type == "text" and url):
-            block.text += token.content
+            draft.pieces.append(token.content)
         elif token.type == "text":
-            _points(token.content, block, sources, problems)
-    return block
+            _points(token.content, draft, sources, problems)
+    return draft.block()
 
 
-def _points(text: str, block: Block, sources: dict[str, tuple[Reference, ...]], problems: dict[str, None]) -> None:
-    """Add text to the block, with its notes and addresses as points."""
+def _points(text: str, draft: Draft, sources: dict[str, tuple[Reference, ...]], problems: dict[str, None]) -> None:
+    """Add text to the draft, with its notes and addresses as points."""
     last = 0
     for match in _POINT.finditer(text):
-        block.text += text[last : match.start()]
+        draft.pieces.append(text[last : match.start()])
         last = match.end()
+        references: tuple[Reference, ...] = ()
         if match["note"] is None:
             url = ended(match["url"])
             last -= len(match["url"]) - len(url) if not match[0].endswith(">") else 0
-            references: tuple[Reference, ...] = (Reference(url, (), url),)
+            references = (Reference(url, (), url),)
         elif match["note"] in sources:
             references = sources[match["note"]]
         else:
             problems[f"note [^{match['note']}] is cited but not written"] = None
-            continue
-        block.marks.append(Mark(len(block.text), len(block.text), references))
-    block.text += text[last:]
+        draft.note(len(draft.pieces), references)
+    draft.pieces.append(text[last:])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from genus.core.errors import GenusError
 from genus.data.sources.document import sound
 from genus.retrieve.balanced import balanced
-from genus.retrieve.cite.claims import Block, Mark, Reference, Written, first_of, reference_of
+from genus.retrieve.cite.claims import Reference, Written, first_of, reference_of
+from genus.retrieve.cite.draft import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +32,14 @@ def read_wikitext(text: str, title: str) -> Written:
     code = mwparserfromhell.parse(balanced(text), skip_style_tags=True)
     page = _Page(code)
     page.walk(code.nodes)
-    return Written(title, [block for block in page.blocks if block.text.strip()], list(page.problems))
+    return Written(title, [block for draft in page.drafts if (block := draft.block()).text.strip()], list(page.problems))
 
 
 class _Page:
-    """What has been read of a page: its blocks, and the references that have names."""
+    """What has been read of a page: its drafts, and the references that have names."""
 
     def __init__(self, code: Any) -> None:
-        self.blocks = [Block()]
+        self.drafts = [Draft()]
         self.problems: dict[str, None] = {}
         self.named: dict[str, tuple[Reference, ...]] = {}
         self.books: dict[str, tuple[Reference, ...]] = {}
@@ -50,7 +51,7 @@ class _Page:
                 self.books.setdefault(key, _sources([template]))
 
     def walk(self, nodes: "Sequence[Any]") -> None:
-        """Add what stands there to the last block, or to new ones."""
+        """Add what stands there to the last draft, or to new ones."""
         from mwparserfromhell import nodes as kinds
 
         for node in nodes:
@@ -68,17 +69,16 @@ class _Page:
                         self._text(_plain(node.text or node.title))
                 case kinds.ExternalLink():
                     words = _plain(node.title or "")
-                    self._text(words)
-                    self._cite(reference_of("", [(str(node.url).strip(), words)]), len(words))
+                    self._cite(reference_of("", [(str(node.url).strip(), words)]), words)
                 case kinds.Heading():
-                    self.blocks.append(Block())
+                    self.drafts.append(Draft())
                 case _:
                     pass  # comments, and arguments of templates
 
     def _text(self, text: str) -> None:
         first, *rest = _QUOTES.sub("", text).split("\n\n")
-        self.blocks[-1].text += first.replace("\n", " ")
-        self.blocks += [Block(each.replace("\n", " ")) for each in rest]
+        self.drafts[-1].pieces.append(first.replace("\n", " "))
+        self.drafts += [Draft(each.replace("\n", " ")) for each in rest]
 
     def _tag(self, tag: Any) -> None:
         name = _name(tag.tag)
@@ -88,9 +88,9 @@ class _Page:
             else:
                 self._cite(self._note(tag))
         elif name not in _DROPPED:
-            self.blocks += [Block()] if name in _BREAKS else []
+            self.drafts += [Draft()] if name in _BREAKS else []
             self.walk(tag.contents.nodes if tag.contents else ())
-            self.blocks += [Block()] if name in _BREAKS and tag.contents else []
+            self.drafts += [Draft()] if name in _BREAKS and tag.contents else []
 
     def _template(self, template: Any) -> None:
         name = _name(template.name)
@@ -117,10 +117,14 @@ class _Page:
         else:
             self.problems[f'<ref name="{name}"/> is cited but not written'] = None
 
-    def _cite(self, references: tuple[Reference, ...], linked: int = 0) -> None:
-        end = len(self.blocks[-1].text)
-        if references:
-            self.blocks[-1].marks.append(Mark(end - linked, end, references))
+    def _cite(self, references: tuple[Reference, ...], words: str = "") -> None:
+        draft = self.drafts[-1]
+        start = len(draft.pieces)
+        if words:
+            self._text(words)
+            draft.link(start, references)
+        else:
+            draft.note(start, references)
 
 
 def _sources(code: Any) -> tuple[Reference, ...]:
