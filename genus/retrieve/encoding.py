@@ -17,20 +17,22 @@ def open_encoder(name: str = "minilm") -> Encoder:
 
         return MiniLM()
     if not Path(name).is_dir():
-        raise GenusError(f"encoder {name} is neither minilm nor a model folder; name one of them")
+        raise GenusError(
+            f"encoder {name} is neither minilm nor a model folder; name one, to genus index by --encoder if it was moved"
+        )
     from genus.retrieve.hidden import Hidden
 
     return Hidden(Path(name))
 
 
-def encoder_of(corpus: Corpus, name: str = "") -> Encoder:
-    """The encoder of an index, from where it was or from `name`. Raises GenusError where that is another one."""
+def encoder_of(corpus: Corpus) -> Encoder:
+    """The encoder of an index, from where it was. Raises GenusError where none is there, or another one."""
     made = corpus.encoder
-    encoder = open_encoder(name or str(made["name"]))
+    encoder = open_encoder(str(made["name"]))
     if encoder.sha256 != made["sha256"] or encoder.width != made["width"]:
         raise GenusError(
             f"the index was made with the encoder {made['name']} ({str(made['sha256'])[:12]}, {made['width']} wide), and "
-            f"{encoder.name} is {encoder.sha256[:12]}, {encoder.width} wide; name the one it was made with, or index again"
+            f"{encoder.name} is {encoder.sha256[:12]}, {encoder.width} wide; bring the first back, or index again"
         )
     return encoder
 

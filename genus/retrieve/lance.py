@@ -66,7 +66,7 @@ class LanceCorpus:
                 self._create(encoder_facts(create))
             self._manifest = self._read_manifest()
             self._manifest.expect(create, str(folder))
-            self.encoder = self._manifest.encoder
+            self.encoder = encoder_facts(create or self._manifest.encoder)  # named by where its model lies now
             self._reopen()
 
     def __len__(self) -> int:
@@ -114,6 +114,7 @@ class LanceCorpus:
             # LanceDB warns that readers of old versions fail: ours open the new one, and read again.
             warnings.filterwarnings("ignore", message=r"optimize\(cleanup_older_than", category=UserWarning)
             self._sweep()
+            self._mark(self._manifest.stale)
             if self._manifest.stale:
                 self._rewrite()
             self._table.optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)

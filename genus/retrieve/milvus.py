@@ -64,7 +64,7 @@ class MilvusCorpus:
             self._manifest = self._read_manifest()
             self._manifest.expect(create, self.place)
             self._client.load_collection(self.name)
-        self.encoder = self._manifest.encoder
+        self.encoder = encoder_facts(create or self._manifest.encoder)  # named by where its model lies now
 
     def __len__(self) -> int:
         with self._told():
@@ -81,7 +81,7 @@ class MilvusCorpus:
             self.delete(whole)
         with self._told():
             if passages and self.known([passage.id for passage in passages]):
-                self._mark()
+                self._mark(stale=True)
             self._upsert(self.name, rows)
 
     def known(self, ids: Sequence[str]) -> dict[str, str]:
@@ -99,7 +99,7 @@ class MilvusCorpus:
         with self._told():
             count = self._count(where)
             if count:
-                self._mark()
+                self._mark(stale=True)
                 self._client.delete(self.name, filter=where)
         return count
 
@@ -108,6 +108,7 @@ class MilvusCorpus:
         with self._told():
             self._manifest = self._read_manifest()
             self._sweep()
+            self._mark(self._manifest.stale)
             if self._manifest.stale:
                 self._rewrite()
             self._client.flush(self._manifest.table)
@@ -198,12 +199,13 @@ class MilvusCorpus:
             content = None
         return Manifest.read(content, self.place)
 
-    def _mark(self) -> None:
-        """Note that rows are deleted or changed, before they are."""
-        if not self._manifest.stale:
-            self._manifest = replace(self._manifest, stale=True)
-            said = {_PROPERTY: json.dumps(self._manifest.content())}
-            self._client.alter_collection_properties(self._manifest.table, properties=said)
+    def _mark(self, stale: bool) -> None:
+        """Note that rows are deleted or changed, before they are; and the encoder, by the name that it has now."""
+        manifest = replace(self._manifest, encoder=self.encoder, stale=stale)
+        if manifest != self._manifest:
+            said = {_PROPERTY: json.dumps(manifest.content())}
+            self._client.alter_collection_properties(manifest.table, properties=said)
+            self._manifest = manifest
 
     def _sweep(self) -> None:
         """Drop collections of ours that a process left when it was killed while it wrote, or dropped, one."""

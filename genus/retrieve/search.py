@@ -32,13 +32,10 @@ class Search:
         return lists[0][:count] if len(lists) == 1 else blended(lists, pool, count)
 
 
-def open_search(place: str, encoder: str = "") -> Search:
-    """Search of an index: a folder, or a URL. `encoder` is the folder where its model lies now, if that was moved.
-
-    Raises GenusError where the index, or the encoder it was made with, is not there.
-    """
+def open_search(place: str) -> Search:
+    """Search of an index: a folder, or a URL. Raises GenusError where it, or the encoder it was made with, is not there."""
     from genus.retrieve.encoding import encoder_of
     from genus.retrieve.opening import open_corpus
 
     corpus = open_corpus(place)
-    return Search(corpus, encoder_of(corpus, encoder))
+    return Search(corpus, encoder_of(corpus))

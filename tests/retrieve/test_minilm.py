@@ -77,8 +77,10 @@ def test_meaning_is_near(encoder):
 
 
 def test_another_encoder_than_the_index_has_is_refused():
-    with pytest.raises(GenusError, match="hashed-words"):
-        encoder_of(MemoryCorpus(), "minilm")
+    corpus = MemoryCorpus()
+    corpus.encoder = {"name": "minilm", "sha256": "0" * 64, "width": 384}
+    with pytest.raises(GenusError, match="was made with the encoder minilm"):
+        encoder_of(corpus)
 
 
 def test_an_unknown_encoder_is_told():
