@@ -32,9 +32,9 @@ __all__ = [
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` with `content` in one step; the old file stays whole if anything fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
@@ -42,7 +42,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.rename(path)
         _sync_directory(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise _unwritable(path, error) from error
 
 

