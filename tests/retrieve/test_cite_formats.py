@@ -198,6 +198,12 @@ def test_the_brackets_of_a_note_are_no_text(cited):
     assert RIVER in read_html(page, "T").text
 
 
+def test_a_year_that_is_a_link_is_text():
+    claim = {"The tower was built in 1889.": ["https://a.org"]}
+    assert found(read_html("<p>The tower was built in <a href='https://a.org'>1889</a>.</p>", "T")) == claim
+    assert found(read_markdown("The tower was built in [1889](https://a.org).\n")) == claim
+
+
 def test_other_brackets_are_text():
     written = read_html(SHORT.format(" (300 m, see <a href='#n1'>[1]</a>) by f() [ ]"), "T")
     assert found(written) == {"The tower is tall (300 m, see ) by f() [ ].": ["https://a.org"]}

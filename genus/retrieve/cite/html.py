@@ -26,6 +26,7 @@ _SKIPPED = frozenset(
 _LARGE = frozenset("article body figure h1 h2 h3 h4 h5 h6 main section table".split())  # noqa: SIM905
 _LONGEST = 2000  # characters and tags of a note
 _FURNITURE = frozenset({"mw-editsection", "mw-cite-backlink", "navbox"})
+_YEAR = re.compile(r"\s*\d{4}\s*")
 _NUMBER = re.compile(r"\s*[\[(]?\s*(\d{1,4}|[a-z]{1,2}|[*†‡§]|(?:note|nb) \d{1,4})\s*[\])]?\s*", re.IGNORECASE)
 _LINK = re.compile(r"\s*https?://\S", re.IGNORECASE)
 
@@ -111,7 +112,7 @@ class _Page:
                 draft.note(start, references)
         elif _LINK.match(href) and _host(href) != self.site:
             reference = Reference(href, tuple(filter(None, [node.getattr("title") or ""])), " ".join(words.split()))
-            if number and digits:
+            if number and digits and not _YEAR.fullmatch(words):
                 draft.note(start, (reference,))
             else:
                 draft.link(start, (reference,))

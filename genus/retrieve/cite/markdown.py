@@ -14,7 +14,7 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _FRONT = re.compile(r"---\n\w[\w -]*:")  # else it is a rule, and what follows is text
 _TITLE = re.compile(r"^title:[ \t]*(.+)", re.IGNORECASE | re.MULTILINE)
 _POINT = re.compile(r"\[\^(?P<note>[^\]\s]{1,100})\]|<?(?P<url>https?://[^\s<>\"'{}\[\]]+)>?", re.IGNORECASE)
-_NUMBER = re.compile(r"[\s\[\](\^]*\d{1,4}[\s\])]*")  # a link whose words are a number: a note, not words of the sentence
+_NUMBER = re.compile(r"[\s\[\](\^]*\d{1,3}[\s\])]*")  # of a note, not words of the sentence; four digits are a year
 _LINK = re.compile(r"https?://\S", re.IGNORECASE)
 
 
