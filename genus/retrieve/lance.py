@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["PROBES", "SCANNED", "LanceCorpus"]
 
 SCANNED = 100_000  # passages up to which all vectors are compared, in memory; above, a quantised index is searched
-PROBES = 24  # parts of that index that are looked into, of as many as the square root of the passages
+PROBES = 200  # parts of that index that are looked into, of as many as the square root of the passages
 _REFINE, _LEAST = 5, 100  # how many times the count is then compared in full, and passages that are at least
 _AT_ONCE = timedelta(0)  # what others add is seen at once
 _TRIES = 3  # to find an index in memory as it was when it was asked for the rows of a filter

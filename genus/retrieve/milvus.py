@@ -44,7 +44,7 @@ _LENGTHS = {
     "title": 2048,
 }
 _LONGEST = 65_535  # bytes of a text, as Milvus has it
-_LISTS, _PROBES = 1024, 32  # parts that the vectors are put into, and those that are looked into; all of them are exact
+_LISTS, _PROBES = 1024, 200  # parts that the vectors are put into, and those that are looked into; all of them are exact
 _MOST = 16_384  # rows that Milvus gives to one search
 _BATCH = 2048  # rows written or read at once, some 8 MB of the 64 that a Milvus takes
 _SECONDS = 10  # to wait for an answer to the first word

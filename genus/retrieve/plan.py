@@ -207,7 +207,7 @@ def _growth(found: Sequence[Passage], width: int, questions: list[str]) -> tuple
 
 def _compared(count: float) -> float:
     """Vectors that a query is compared with, of a quantised index."""
-    return PROBES * math.sqrt(count)
+    return min(count, PROBES * math.sqrt(count))
 
 
 def _near(corpus: LanceCorpus) -> float:

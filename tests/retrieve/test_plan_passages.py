@@ -30,7 +30,7 @@ def test_by_hand_for_906_million():
     assert found.hours == pytest.approx(906e6 / 50 / 3600 / 10)
     assert found.cost == pytest.approx(906e6 / 50 / 3600 * 3)  # ten machines for a tenth of the time
     assert found.words == pytest.approx(5e-3 + 1e-8 * (906e6 - 20_000))
-    assert found.meaning == pytest.approx(0.02 + 3e-3 + 4e-7 * 24 * (906e6**0.5 - 20_000**0.5))
+    assert found.meaning == pytest.approx(0.02 + 3e-3 + 4e-7 * (200 * 906e6**0.5 - 20_000))
     assert found.cost_query == pytest.approx((found.words + found.meaning) / 3600 * 3)
     assert found.warnings == ()
 
