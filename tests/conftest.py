@@ -1,6 +1,7 @@
 """What every test may use. State lives in temporary folders; nothing here opens a network."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,15 @@ import pytest
 # Tiny models gain nothing from threads, and tests that run side by side lose much by them. Before torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def loud() -> Iterator[None]:
+    """A command that a test ran with --quiet, in process, silences no later test."""
+    from genus.core.progress import set_quiet
+
+    yield
+    set_quiet(False)
 
 
 @pytest.fixture(scope="session")
